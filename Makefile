@@ -1,0 +1,80 @@
+# Everything here needs only Python (3.11 or later), pip and make: the rest is installed into .venv by itself.
+#
+#   make PYTHON=/path/to/python ...   another interpreter, in a fresh clone or after `make clean`
+
+VENV ?= .venv
+PYTHON ?= $(shell scripts/pythons | head -n 1 | cut -d ' ' -f 2-)
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+SAM := .venv-sam/.installed
+CHECKED := asyncbatch examples benchmarks $(wildcard tests/typing/*.py)
+
+# 3.11 has no eager tasks: the coverage gate leaves the branch out that starts them.
+NOT_ON_THIS_PYTHON = $(shell $(BIN)/python -c \
+	'import sys; print("if (self._)?eager:" if sys.version_info < (3, 12) else "a^")')
+
+# Behind a proxy that signs for itself, the system knows its certificate and uv's own list does not.
+export UV_SYSTEM_CERTS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint ruff types contracts format bench clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; \
+		do printf '  make %-9s %s\n' "$$name" "$$text"; done
+
+demo: $(READY) ## Process thousands of records of every event source
+	$(BIN)/python examples/demo.py
+
+test: $(READY) $(SAM) ## Run all tests, and hold the coverage of what decides
+	NOT_ON_THIS_PYTHON='$(NOT_ON_THIS_PYTHON)' $(BIN)/coverage run -m pytest
+	NOT_ON_THIS_PYTHON='$(NOT_ON_THIS_PYTHON)' $(BIN)/coverage report
+
+test-all: ## The same with every interpreter found, each in an environment of its own
+	@scripts/pythons > /dev/null
+	@scripts/pythons | { failed=; while read -r version python; do \
+		echo "== Python $$version: $$python"; \
+		$(MAKE) test VENV=.venv-$$version PYTHON="$$python" < /dev/null || failed="$$failed $$version"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed with Python$$failed" >&2; exit 1; fi; }
+
+lint: ruff types contracts ## Static checks: ruff, mypy, pyright, import contracts
+
+ruff: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(READY)
+	$(BIN)/mypy $(CHECKED)
+	$(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
+
+contracts: $(READY)
+	$(BIN)/lint-imports
+
+format: $(READY) ## Format the code
+	$(BIN)/ruff format
+
+bench: $(READY) ## Measure the overhead beside other ways to process a batch
+	$(BIN)/python -m benchmarks.overhead $(ARGS)
+
+clean: ## Remove what make and the tools made, environments too
+	rm -rf .venv .venv-* .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist htmlcov benchmarks/results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# uv is quick; where only pip's own configuration knows the way to packages, pip does the same.
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { scripts/pythons; exit 1; }
+	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[all]' --group dev \
+		|| $(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
+	@touch $@
+
+# AWS's Runtime Interface Emulator and sample events; it pins other versions of what the tests use.
+$(SAM): | $(READY)
+	test -x .venv-sam/bin/python || $(BIN)/python -m venv .venv-sam
+	$(BIN)/uv pip install --quiet --python .venv-sam/bin/python 'aws-sam-cli>=1.140' \
+		|| .venv-sam/bin/python -m pip install --quiet 'aws-sam-cli>=1.140'
+	@touch $@
