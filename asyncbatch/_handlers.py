@@ -1,0 +1,130 @@
+"""Record handlers: what may be one, and what is injected into it."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final, NamedTuple, cast, final
+from weakref import WeakKeyDictionary
+
+from asyncbatch._errors import InvalidHandlerError
+from asyncbatch._threads import ThreadedHandler
+
+Handler = Callable[..., Awaitable[object]]
+
+_CONTEXT: Final = "lambda_context"
+_STATE: Final = "state"
+
+
+@final
+class BoundHandler(NamedTuple):
+    """A checked handler.
+
+    Attributes:
+        handler: What the user gave.
+        wants_context: It has a parameter ``lambda_context``.
+        wants_state: It has a parameter ``state``.
+    """
+
+    handler: Handler
+    wants_context: bool
+    wants_state: bool
+
+    @property
+    def threads(self) -> ThreadedHandler[..., Any] | None:
+        """The handler, if it works in threads."""
+        is_threaded = isinstance(self.handler, ThreadedHandler)
+        return cast("ThreadedHandler[..., Any]", self.handler) if is_threaded else None
+
+    def inject(self, context: object, state: object) -> Handler:
+        """The handler as a function of the record alone."""
+        if not (self.wants_context or self.wants_state):
+            return self.handler
+        injected: dict[str, object] = {}
+        if self.wants_context:
+            injected[_CONTEXT] = context
+        if self.wants_state:
+            injected[_STATE] = state
+        return partial(self.handler, **injected)
+
+
+# Reading a signature takes longer than a small batch. Only what was found out is kept, not the handler.
+_wants: Final[WeakKeyDictionary[Handler, tuple[bool, bool]]] = WeakKeyDictionary()
+
+
+def bind(handler: Handler, *, has_lifespan: bool) -> BoundHandler:
+    """Check a handler, and find out what it wants injected.
+
+    Args:
+        handler: What the user gave.
+        has_lifespan: Whether there is a state to inject.
+
+    Raises:
+        InvalidHandlerError: it cannot be a record handler; the message says why and what to do.
+    """
+    try:
+        wants = _wants.get(handler)
+    except TypeError:  # a callable object that cannot be hashed, or not be referred to weakly
+        wants = None
+    if wants is None:
+        wants = _inspect(handler)
+        with contextlib.suppress(TypeError):
+            _wants[handler] = wants
+    wants_context, wants_state = wants
+    if wants_state and not has_lifespan:
+        raise InvalidHandlerError(
+            _name(handler),
+            "it has a parameter `state`, but the engine has no lifespan to take it from",
+            "Pass lifespan=..., or give the parameter another name.",
+        )
+    return BoundHandler(handler, wants_context, wants_state)
+
+
+def _inspect(handler: Handler) -> tuple[bool, bool]:
+    """Whether a handler wants the context, and the state."""
+    _refuse(handler)
+    try:
+        names = inspect.signature(handler).parameters
+    except (TypeError, ValueError):  # some callables written in C do not tell
+        return False, False
+    rest = list(names)[1:]  # the first one is the record, whatever its name
+    return _CONTEXT in rest, _STATE in rest
+
+
+def _refuse(handler: object) -> None:
+    """Refuse what can be told to be no async function; a hint says what would be one."""
+    if isinstance(handler, ThreadedHandler):
+        return
+    name = _name(handler)
+    if not callable(handler):
+        raise InvalidHandlerError(name, "it is not callable", "Pass an async function.")
+    function: Any = handler
+    while isinstance(function, partial):
+        function = function.func
+    if inspect.isclass(function):
+        raise InvalidHandlerError(name, "it is a class", "Pass an async function.")
+    if not (inspect.isroutine(function) or _is_async(function)):
+        function = type(function).__call__  # a callable object
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise InvalidHandlerError(
+            name,
+            "it is a generator function",
+            "Its body would never run: return instead of yielding.",
+        )
+    if not _is_async(function):
+        raise InvalidHandlerError(
+            name,
+            "it is a plain function, which would hold up the event loop",
+            "Write `async def`, or wrap it: threaded(fn) runs it in worker threads.",
+        )
+
+
+def _is_async(function: Any) -> bool:
+    # A decorator's plain wrapper round an async function hands its coroutine on.
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(inspect.unwrap(function))
+
+
+def _name(handler: object) -> str:
+    return getattr(handler, "__qualname__", None) or f"an object of type {type(handler).__name__}"

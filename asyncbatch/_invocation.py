@@ -1,0 +1,399 @@
+"""One batch on its way through the engine: from the event to the report, on whichever loop.
+
+The three ways differ where they must. On our own loop a handler may do to the loop what it likes, because the
+loop is replaced; in the caller's loop it may not, and what does not end stays behind; with the guard the loop has
+a thread of its own, which is left behind when a handler holds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Hashable, Sequence
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Final, final
+
+from asyncbatch._errors import InvalidOptionError
+from asyncbatch._guard import give_up_guard, guard
+from asyncbatch._handlers import BoundHandler
+from asyncbatch._lanes import KeyFunction, Lanes, build_lanes, refuse_illegal
+from asyncbatch._ledger import Ledger, SkipReason
+from asyncbatch._lifespan import lifespan_state
+from asyncbatch._loop import KeptLoop, Known, discard_loop, kept_loop, refuse_running_loop, shutdown_loop
+from asyncbatch._options import MARGIN_BOUNDS, MARGIN_SHARE, Options
+from asyncbatch._report import BatchReport, RaiseOnFailure
+from asyncbatch._scheduler import Observer, Run
+from asyncbatch._sources import Batch, Ordering, SourceRules, read_event
+
+if TYPE_CHECKING:
+    from asyncbatch.hooks import Hook, HookEvent
+
+logger: Final = logging.getLogger("asyncbatch")
+
+
+@final
+class Job:
+    """One batch on its way through the engine: what the entry points have in common.
+
+    Args:
+        options: What the engine was asked to do.
+        batch: The records, named and checked.
+        bound: The handler.
+        context: Lambda's context, to be injected.
+        budget: Seconds until the batch is sealed; None without a deadline.
+    """
+
+    __slots__ = (
+        "_lane_keys",
+        "_lanes",
+        "_time",
+        "batch",
+        "bound",
+        "budget",
+        "context",
+        "ledger",
+        "left_behind",
+        "options",
+        "run",
+        "started",
+        "stop_at",
+    )
+
+    def __init__(
+        self,
+        options: Options,
+        batch: Batch,
+        bound: BoundHandler,
+        context: object,
+        budget: float | None,
+    ) -> None:
+        self.options = options
+        self.batch = batch
+        self.bound = bound
+        self.context = context
+        self.ledger = Ledger(len(batch.raws))
+        self.run: Run | None = None
+        self.started = 0.0
+        self.stop_at: float | None = None
+        self.budget = budget
+        self.left_behind = False
+        self._time: Callable[[], float] = float
+        self._lanes: Lanes | None = None
+        self._lane_keys: Sequence[Hashable] | None = None
+
+    def begin(self, time: Callable[[], float]) -> None:
+        """Start the clock, and sort the records into lanes.
+
+        Args:
+            time: The clock of the event loop that will run them.
+        """
+        self._time = time
+        self.started = time()
+        if self.budget is not None:
+            self.stop_at = self.started + self.budget
+        options, rules = self.options, self.batch.rules
+        if options.hooks:
+            from asyncbatch.hooks import BatchStarted  # noqa: PLC0415 - only where somebody listens
+
+            source = None if rules is None else rules.source
+            tell(options.hooks, BatchStarted(source, len(self.batch.raws), options.concurrency))
+        if rules is None or not self.batch.raws:
+            return
+        ordering: Ordering | KeyFunction = rules.ordering
+        scope = rules.scope
+        if options.ordering is not None or options.failure_scope is not None:
+            refuse_illegal(options.ordering, options.failure_scope, rules)
+            ordering = rules.ordering if options.ordering is None else options.ordering
+            scope = options.failure_scope or rules.default_scope(ordering)
+        self._lanes, self._lane_keys = build_lanes(self.batch, rules, self.ledger, ordering, scope)
+
+    def prepare(self, state: object = None) -> Run:
+        """The run over the records, ready to start.
+
+        Args:
+            state: What the lifespan yielded.
+        """
+        options, rules, threads = self.options, self.batch.rules, self.bound.threads
+        assert rules is not None, "a batch with records has a source"  # noqa: S101 - narrows a type
+        assert self._lanes is not None, "begin has run"  # noqa: S101 - narrows a type
+        if threads is not None:
+            threads.sized(options.concurrency)
+        self.run = Run(
+            self.batch.raws,
+            self._lanes,
+            self.ledger,
+            self.bound.inject(self.context, state),
+            rules.record_type,
+            reader=options.reader,
+            limit=options.concurrency,
+            stop_at=self.stop_at,
+            record_timeout=options.record_timeout,
+            grace=options.grace,
+            handler_arms_timeout=threads is not None and options.record_timeout is not None,
+            observer=_HookObserver(options.hooks, self.batch, rules, self.ledger) if options.hooks else None,
+            eager=options.eager,
+        )
+        return self.run
+
+    async def state(self) -> tuple[bool, object]:
+        """What the lifespan yielded; whether it opened in time."""
+        options = self.options
+        if options.lifespan is None:
+            return True, None
+        within = None if self.stop_at is None else max(0.0, self.stop_at - self._time())
+        opened, state = await lifespan_state(options, options.lifespan, within)
+        if not opened:
+            logger.warning("the lifespan did not open before the deadline: no record was started")
+        return opened, state
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the deadline is reached."""
+        return self.stop_at is not None and self._time() >= self.stop_at
+
+    def report(self, left: SkipReason = SkipReason.DEADLINE) -> BatchReport:
+        """Seal what is not sealed yet, and report.
+
+        Args:
+            left: Why what was not started was not.
+        """
+        self.ledger.seal(left)
+        report = BatchReport(
+            self.batch,
+            self.ledger,
+            lane_keys=self._lane_keys,
+            raise_on_failure=self._raise_on_failure(),
+            duration=self._time() - self.started,
+            still_running=self._still_running(),
+        )
+        if not report.all_succeeded:
+            logger.warning("%s", report.summary())
+        if self.options.hooks:
+            from asyncbatch.hooks import BatchEnded  # noqa: PLC0415 - only where somebody listens
+
+            tell(self.options.hooks, BatchEnded(report))
+        return report
+
+    def _still_running(self) -> Sequence[int]:
+        """Positions of records whose task or thread did not end."""
+        threads, ledger = self.bound.threads, self.ledger
+        if not ledger.failures:
+            return ()
+        if threads is not None:
+            return [at for at in sorted(ledger.failures) if threads.is_running(self.batch.raws[at])]
+        return [
+            at
+            for at in sorted(ledger.failures)
+            if ledger.started[at] is not None and ledger.ended[at] is None
+        ]
+
+    def _raise_on_failure(self) -> RaiseOnFailure:
+        chosen = self.options.raise_on_failure
+        if chosen is not None:
+            return chosen
+        rules = self.batch.rules
+        return "any" if rules is not None and rules.partial_responses_are_optional else "never"
+
+
+@final
+class _HookObserver(Observer):
+    """Turns what a run tells into hook events."""
+
+    def __init__(self, hooks: Sequence[Hook], batch: Batch, rules: SourceRules, ledger: Ledger) -> None:
+        self._hooks = hooks
+        self._batch = batch
+        self._identifier = rules.identifier
+        self._ledger = ledger
+
+    def started(self, position: int) -> None:
+        from asyncbatch.hooks import RecordStarted  # noqa: PLC0415 - only where somebody listens
+
+        tell(self._hooks, RecordStarted(position, self._identifier(self._batch.raws[position])))
+
+    def ended(self, position: int) -> None:
+        from asyncbatch._outcomes import outcome_of  # noqa: PLC0415 - only where somebody listens
+        from asyncbatch.hooks import RecordEnded  # noqa: PLC0415 - only where somebody listens
+
+        succeeded = self._ledger.earned(position)
+        outcome = outcome_of(self._batch, self._ledger, position, succeeded=succeeded)
+        tell(self._hooks, RecordEnded(outcome))
+
+
+def tell(hooks: Sequence[Hook], event: HookEvent) -> None:
+    """Tell every hook; what one raises is logged and decides nothing."""
+    for hook in hooks:
+        try:
+            hook(event)
+        except Exception:  # a hook's trouble is its own
+            logger.exception("a hook raised on %s", type(event).__name__)
+
+
+# --- in the caller's loop -----------------------------------------------------------------------------
+
+
+async def process_batch(
+    options: Options, batch: Batch, bound: BoundHandler, context: object, deadline: float | None
+) -> BatchReport:
+    budget = _time_left(options, context)[0] if deadline is None else _own_budget(options, deadline)
+    job = Job(options, batch, bound, context, budget)
+    job.begin(asyncio.get_running_loop().time)
+    if batch.raws:
+        opened, state = await job.state()
+        if opened:
+            await job.prepare(state).drive()
+    return job.report()
+
+
+# --- on our own loop ----------------------------------------------------------------------------------
+
+
+def run_event(options: Options, event: object, bound: BoundHandler, context: object) -> BatchReport:
+    refuse_running_loop("the synchronous entry")
+    budget, remaining = _time_left(options, context)
+    job = Job(options, read_event(event, options.source), bound, context, budget)
+    if not options.guard_blocking:
+        return job.report(_run_here(job))
+    return _run_guarded(job, remaining)
+
+
+def _run_here(job: Job) -> SkipReason:
+    """Run on this thread's kept loop, whatever handlers do to it.
+
+    Returns:
+        Why what was not started was not.
+
+    Raises:
+        BaseException: an interrupt outside Lambda, or an error of our own.
+    """
+    kept = kept_loop()
+    job.begin(kept.time)
+    if not job.batch.raws:
+        return SkipReason.DEADLINE
+    kept.thaw(job.started)
+    state: object = None
+    if job.options.lifespan is not None:
+        kept.has_lifespans = True
+        opened, state = kept.complete(job.state())
+        if not opened:
+            return SkipReason.DEADLINE
+    return _run_records(job, job.prepare(state), kept)
+
+
+def _run_records(job: Job, run: Run, kept: KeptLoop) -> SkipReason:
+    known = kept.known()
+    try:
+        kept.run(run.start)
+    except BaseException as error:  # noqa: BLE001 - a signal's, or a callback's that a handler left
+        run.interrupt(error)
+    if run.is_clean and kept.is_clean:  # the usual end, in which there is nothing to tidy up
+        run.seal()
+        run.close()
+        return run.left
+    return _tidy_up(job, run, kept, known)
+
+
+def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> SkipReason:
+    """Cut off what did not end, and find out whether the loop can be kept."""
+    stopped = job.left_behind or run.was_abandoned
+    if stopped:
+        run.stop()
+    run.seal()
+    kept.spoiled = stopped or (run.unsettled and not kept.finish(run.cut_off()))
+    trouble = run.close()
+    grace = 0.0 if job.is_late else job.options.grace
+    kept.spoiled = kept.spoiled or bool(run.stragglers) or not kept.tidy(known, grace)
+    interrupt = isinstance(trouble, KeyboardInterrupt | SystemExit)
+    if kept.spoiled or interrupt:
+        logger.warning("a handler stopped the event loop, or left on it what does not end: it is replaced")
+        discard_loop()
+    elif kept.closing:
+        shutdown_loop()
+    # An escape from Lambda's entry point would end the process without a reply; a cancellation that comes from
+    # nowhere is some handler's.
+    if trouble is None or isinstance(trouble, asyncio.CancelledError) or (interrupt and _in_lambda()):
+        return run.left
+    raise trouble
+
+
+def _run_guarded(job: Job, remaining: float | None) -> BatchReport:
+    """Run in the guard's thread; reply without it if a handler holds it beyond the deadline."""
+    result: list[SkipReason | BaseException] = []
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    def work() -> None:
+        loops.append(kept_loop().loop)
+        try:
+            result.append(_run_here(job))
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            result.append(error)
+
+    context = copy_context()
+    if guard().call(lambda: context.run(work), _patience(job, remaining)):
+        ending = result[0]
+        if isinstance(ending, BaseException):
+            raise ending
+        return job.report(ending)
+    logger.warning("a handler held the event loop beyond the deadline: its thread is left behind")
+    report = job.report()  # sealed before the thread can go on
+    give_up_guard()
+    job.left_behind = True
+    loops[0].call_soon_threadsafe(_leave_loop)
+    return report
+
+
+def _leave_loop() -> None:
+    """End the loop at once, not at the end of its turn: no task may take another step in a left thread."""
+    raise SystemExit
+
+
+def _patience(job: Job, remaining: float | None) -> float | None:
+    """Seconds to wait for the guard's thread: seal and grace are over, half of what then is left is kept."""
+    budget = job.budget
+    if budget is None or remaining is None:
+        return None
+    graced = budget + job.options.grace
+    return graced + max(0.0, remaining - graced) / 2
+
+
+# --- the deadline -------------------------------------------------------------------------------------
+
+
+_NUMBERS: Final = (int, float)
+
+
+def _time_left(options: Options, context: object) -> tuple[float | None, float | None]:
+    """Seconds until the batch must be sealed, and until Lambda's deadline; None without one.
+
+    A context without remaining time (a test's, a scheduler's) means no deadline.
+    """
+    remaining_time: Any = getattr(context, "get_remaining_time_in_millis", None)
+    milliseconds: Any = remaining_time() if remaining_time is not None else None
+    if type(milliseconds) not in _NUMBERS:
+        return None, None
+    remaining: float = milliseconds / 1000
+    margin = options.deadline_margin
+    if margin is None:
+        margin = min(max(remaining * MARGIN_SHARE, MARGIN_BOUNDS[0]), MARGIN_BOUNDS[1])
+    if remaining <= margin:
+        logger.warning(
+            "%.3f s are left, not more than the deadline margin of %.3f s: no record is started. "
+            "Give the function a longer timeout.",
+            remaining,
+            margin,
+        )
+    return max(0.0, remaining - margin), remaining
+
+
+def _own_budget(options: Options, deadline: float) -> float:
+    """The same for a deadline in seconds: nothing is posted to anybody, so the grace is all the margin needed."""
+    if not deadline >= 0:
+        raise InvalidOptionError(
+            "deadline", f"must be a number of seconds from 0 on, but is {deadline!r:.50}"
+        )
+    margin = options.grace if options.deadline_margin is None else options.deadline_margin
+    return max(0.0, deadline - margin)
+
+
+def _in_lambda() -> bool:
+    return "AWS_LAMBDA_FUNCTION_NAME" in os.environ

@@ -1,0 +1,392 @@
+"""Lanes: which record may start next, and what a record that did not succeed holds back.
+
+A lane is a queue of batch positions that are handled one after another. Plain synchronous code; the
+scheduler asks `take` whenever it has room, and tells `settle` how a record ended.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
+from operator import length_hint
+from typing import Any, Protocol, final
+
+from asyncbatch._errors import InvalidOptionError
+from asyncbatch._ledger import FailureReason, Ledger, SkipReason
+from asyncbatch._records import Record
+from asyncbatch._sources import Batch, FailureScope, Ordering, Redelivery, SourceRules
+from asyncbatch._views import RawRecord
+
+KeyFunction = Callable[[Record[Any]], Hashable]
+
+
+class Lanes(Protocol):
+    """Who may start: positions that no unfinished record of their lane stands before."""
+
+    queue: bool
+    """Whether records wait for others of their lane, so that a success must be told as well."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing will be left to start, however records in flight end."""
+        ...
+
+    def take(self) -> int | None:
+        """The position to start next; None while nothing may start."""
+        ...
+
+    def settle(self, position: int, succeeded: bool) -> None:  # noqa: FBT001 - once per record
+        """Note that a record ended: the rest of its lane moves up, or is held back."""
+        ...
+
+
+@final
+class SingleLanes:
+    """Every record is a lane of its own, so they start in batch position.
+
+    Args:
+        ledger: Where records that are held back are noted.
+        scope: What a failure holds back.
+    """
+
+    __slots__ = ("_ledger", "_positions", "_scope", "queue")
+
+    def __init__(self, ledger: Ledger, scope: FailureScope) -> None:
+        self.queue = False
+        self._ledger = ledger
+        self._scope = scope
+        self._positions = iter(range(len(ledger.succeeded)))
+
+    def take(self) -> int | None:
+        """The next position."""
+        return next(self._positions, None)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all were started or held back."""
+        return not length_hint(self._positions)
+
+    def settle(self, position: int, succeeded: bool) -> None:  # noqa: ARG002, FBT001 - once per record
+        """All that was not started stands behind a failed record, because positions ascend."""
+        if not succeeded and self._scope is FailureScope.BATCH:
+            for later in self._positions:
+                self._ledger.skip(later, SkipReason.BATCH_HALTED)
+
+
+class _QueuedLanes:
+    """What lanes with queues in them have in common: who comes next in a lane, and what is held back.
+
+    The mutable state:
+
+    - ``_next``: for every position the next one of its lane; -1 at a lane's end;
+    - ``_left``: how many positions were neither taken nor held back;
+    - ``_cut``: in `FailureScope.BATCH`, the lowest position that did not succeed.
+
+    Args:
+        lanes: Positions by lane, ascending.
+        ledger: Where records that are held back are noted.
+        scope: What a failure holds back.
+    """
+
+    __slots__ = ("_cut", "_ledger", "_left", "_next", "_scope", "queue")
+
+    def __init__(self, lanes: Iterable[list[int]], ledger: Ledger, scope: FailureScope) -> None:
+        self.queue = True
+        self._ledger = ledger
+        self._scope = scope
+        self._cut = len(ledger.succeeded)
+        self._left = 0
+        self._next = [-1] * self._cut
+        for lane in lanes:
+            self._left += len(lane)
+            for position, follower in pairwise(lane):
+                self._next[position] = follower
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no record waits, nor will."""
+        return not self._left
+
+    def settle(self, position: int, succeeded: bool) -> None:  # noqa: FBT001 - once per record
+        """Let the lane go on, or hold back what the failure scope says."""
+        follower = self._next[position]
+        if succeeded or self._scope is FailureScope.RECORD:
+            if follower >= 0:
+                self._readmit(follower)
+            return
+        self._hold_back(follower, SkipReason.LANE_HALTED)
+        if self._scope is FailureScope.BATCH and position < self._cut:
+            self._cut = position
+            self._halt_after(position)
+
+    @abstractmethod
+    def _readmit(self, position: int) -> None:
+        """Let a position be taken: nothing unfinished stands before it in its lane."""
+
+    def _halt_after(self, cut: int) -> None:
+        """Hold back what waits behind a position of the batch; lanes of `FailureScope.BATCH` do."""
+
+    def _hold_back(self, position: int, reason: SkipReason) -> None:
+        """Hold back a position and what follows it in its lane."""
+        while position >= 0:
+            self._ledger.skip(position, reason)
+            self._left -= 1
+            position = self._next[position]
+
+
+@final
+class PositionLanes(_QueuedLanes):
+    """The lane goes first whose next record stands first in the batch.
+
+    More mutable state:
+
+    - ``_frontier``: positions from here on were not looked at yet;
+    - ``_waits``: 1 for a position that may not start: it waits for its predecessor, or is held back;
+    - ``_ready``: positions behind the frontier that need wait no more, a heap.
+    """
+
+    __slots__ = ("_frontier", "_ready", "_waits")
+
+    def __init__(self, lanes: Iterable[list[int]], ledger: Ledger, scope: FailureScope) -> None:
+        lanes = list(lanes)
+        super().__init__(lanes, ledger, scope)
+        self._frontier = 0
+        self._waits = bytearray(b"\1") * self._cut
+        for lane in lanes:
+            self._waits[lane[0]] = 0
+        self._ready: list[int] = []
+
+    def take(self) -> int | None:
+        """The lowest position that may start."""
+        if self._ready:
+            self._left -= 1
+            return heappop(self._ready)
+        position, waits, cut = self._frontier, self._waits, self._cut
+        while position < cut and waits[position]:
+            position += 1
+        if position >= cut:
+            self._frontier = position
+            return None
+        self._frontier = position + 1
+        self._left -= 1
+        return position
+
+    def _readmit(self, position: int) -> None:
+        if position > self._cut:
+            self._hold_back(position, SkipReason.BATCH_HALTED)
+        elif position < self._frontier:
+            heappush(self._ready, position)
+        else:
+            self._waits[position] = 0
+
+    def _halt_after(self, cut: int) -> None:
+        """What waits for a record in flight is held back when that one ends; the rest is now."""
+        for position in self._ready:
+            if position > cut:
+                self._hold_back(position, SkipReason.BATCH_HALTED)
+        self._ready = [position for position in self._ready if position < cut]
+        heapify(self._ready)
+        for position in range(max(self._frontier, cut + 1), len(self._waits)):
+            if not self._waits[position]:
+                self._waits[position] = 1
+                self._hold_back(position, SkipReason.BATCH_HALTED)
+
+
+@final
+class LongestLanes(_QueuedLanes):
+    """The lane goes first that has the most left, so that the makespan meets its lower bound.
+
+    More mutable state:
+
+    - ``_rest``: for every position how many its lane has from there on;
+    - ``_waiting``: the positions that may start, by that number;
+    - ``_lengths``: the numbers for which there are any, negative, a heap: few, where lanes are many.
+    """
+
+    __slots__ = ("_lengths", "_rest", "_waiting")
+
+    def __init__(self, lanes: Iterable[list[int]], ledger: Ledger, scope: FailureScope) -> None:
+        lanes = list(lanes)
+        super().__init__(lanes, ledger, scope)
+        self._rest = [0] * self._cut
+        self._waiting: dict[int, deque[int]] = {}
+        self._lengths: list[int] = []
+        for lane in lanes:
+            for rest, position in enumerate(reversed(lane), 1):
+                self._rest[position] = rest
+            self._readmit(lane[0])
+
+    def take(self) -> int | None:
+        """The next position of the longest lane."""
+        if not self._lengths:
+            return None
+        positions = self._waiting[-self._lengths[0]]
+        position = positions.popleft()
+        if not positions:
+            heappop(self._lengths)
+        self._left -= 1
+        return position
+
+    def _readmit(self, position: int) -> None:
+        rest = self._rest[position]
+        positions = self._waiting.get(rest)
+        if positions is None:
+            positions = self._waiting[rest] = deque()
+        if not positions:
+            heappush(self._lengths, -rest)
+        positions.append(position)
+
+
+# --- records -> lanes ---------------------------------------------------------------------------------
+
+
+def refuse_illegal(
+    ordering: Ordering | KeyFunction | None, scope: FailureScope | None, rules: SourceRules | None
+) -> None:
+    """Refuse an ordering and a failure scope that break a rule together, or that the event source cannot have.
+
+    Args:
+        ordering: The option; None for the event source's default.
+        scope: The option; None for the event source's default.
+        rules: The event source, where it is known.
+
+    Raises:
+        InvalidOptionError: with the reason.
+    """
+    if ordering is not None and not isinstance(ordering, Ordering):
+        _refuse_key_function(ordering)
+    if ordering is None and rules is not None:
+        ordering = rules.ordering
+    if scope is FailureScope.RECORD and ordering is not None and ordering is not Ordering.UNORDERED:
+        raise InvalidOptionError(
+            "failure_scope",
+            "RECORD would start a record although an earlier one of its lane did not succeed",
+            "Use LANE or BATCH, or ordering=Ordering.UNORDERED where order does not matter.",
+        )
+    if ordering is Ordering.BY_KEY and rules is not None and rules.native_key is None:
+        raise InvalidOptionError(
+            "ordering",
+            f"BY_KEY needs a key, and records of {rules.source.value} have none",
+            "Give a function from the record to its key instead.",
+        )
+
+
+def _refuse_key_function(ordering: object) -> None:
+    if not callable(ordering):
+        raise InvalidOptionError(
+            "ordering",
+            f"must be an Ordering or a function from a record to its key, but is {type(ordering).__name__}",
+        )
+    if (
+        inspect.iscoroutinefunction(ordering)
+        or inspect.isgeneratorfunction(ordering)
+        or inspect.isasyncgenfunction(ordering)
+    ):
+        raise InvalidOptionError(
+            "ordering",
+            "a key function must be a plain function: keys are needed before anything runs",
+        )
+
+
+def build_lanes(
+    batch: Batch,
+    rules: SourceRules,
+    ledger: Ledger,
+    ordering: Ordering | KeyFunction,
+    scope: FailureScope,
+) -> tuple[Lanes, list[Hashable] | None]:
+    """Sort a batch's records into lanes.
+
+    Args:
+        batch: The records.
+        rules: Their event source.
+        ledger: Where records are noted that may not start at all.
+        ordering: What a lane is.
+        scope: What a failure holds back.
+
+    Returns:
+        The lanes, and the lane key of every record; None for the keys where every record is its own lane.
+    """
+    size = len(batch.raws)
+    if ordering is Ordering.UNORDERED:
+        if batch.distinct == size:
+            return SingleLanes(ledger, scope), None
+        keys: list[Hashable] = list(batch.names)
+    elif isinstance(ordering, Ordering):
+        key = rules.sequential_key if ordering is Ordering.SEQUENTIAL else rules.native_key
+        assert key is not None, "refuse_illegal has run"  # noqa: S101 - narrows a type
+        keys = list(map(key, batch.raws))
+    else:
+        keys = _keys_by_function(batch, rules, ledger, ordering, scope)
+    lanes: dict[Hashable, list[int]] = {}
+    refused = ledger.failures or ledger.skips
+    for position, key_of_record in enumerate(keys):
+        if not refused or not (position in ledger.failures or position in ledger.skips):
+            lanes.setdefault(key_of_record, []).append(position)
+    if len(lanes) == size:
+        return SingleLanes(ledger, scope), keys
+    # Where only a contiguous prefix counts (of the batch, or of a unit that lanes cut across), the first in
+    # position goes first, so that every run moves the checkpoint, also one that is cut short. Elsewhere the
+    # longest lane does: the makespan meets its lower bound.
+    lanes_are_units = rules.redelivery is Redelivery.UNIT_SUFFIX and ordering is rules.ordering
+    only_prefix_counts = not (rules.redelivery is Redelivery.NAMED or lanes_are_units)
+    if scope is FailureScope.BATCH or only_prefix_counts:
+        return PositionLanes(lanes.values(), ledger, scope), keys
+    return LongestLanes(lanes.values(), ledger, scope), keys
+
+
+def _keys_by_function(
+    batch: Batch,
+    rules: SourceRules,
+    ledger: Ledger,
+    function: KeyFunction,
+    scope: FailureScope,
+) -> list[Hashable]:
+    """Ask the user's function.
+
+    A record that it refuses fails unrun, and holds back what the source orders after it.
+    """
+    keys: list[Hashable] = []
+    first_copies: dict[Hashable, Hashable] = {}
+    halted_own: set[Hashable] = set()
+    halted: set[Hashable] = set()
+    refused = False
+    own_key = rules.own_key or _no_key
+    for position, raw in enumerate(batch.raws):
+        try:
+            key = _plain_key(function(rules.record_type(raw)))
+        except BaseException as error:  # noqa: BLE001 - whatever it raises is this record's trouble alone
+            ledger.fail(position, FailureReason.RAISED, error)
+            key = object()  # a lane that no other record is in
+            refused = True
+            halted_own.add(own_key(raw))
+        key = first_copies.setdefault(batch.names[position], key)  # copies share a lane
+        keys.append(key)
+        if position in ledger.failures:
+            halted.add(key)
+        elif not refused:
+            continue
+        elif scope is FailureScope.BATCH:
+            ledger.skip(position, SkipReason.BATCH_HALTED)
+        elif key in halted or own_key(raw) in halted_own - {None}:
+            ledger.skip(position, SkipReason.LANE_HALTED)
+            halted.add(key)
+    return keys
+
+
+def _no_key(_: RawRecord) -> Hashable:
+    return None
+
+
+def _plain_key(key: Hashable) -> Hashable:
+    hash(key)
+    if inspect.isawaitable(key) or inspect.isgenerator(key) or inspect.isasyncgen(key):
+        if inspect.iscoroutine(key):
+            key.close()
+        message = f"the key function returned a {type(key).__name__}"
+        raise TypeError(message)
+    return key

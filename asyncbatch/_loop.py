@@ -1,0 +1,299 @@
+"""The loop: the only file that owns an event loop.
+
+One loop per thread, made at the first run and kept, so that clients stay usable over warm invocations, as with
+no new loop per invocation they are. It survives being frozen and thawed, and is replaced when it cannot be
+trusted any more: closed by somebody, stopped by a handler, forked, restored from a snapshot, or left with a task
+that does not end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import os
+import sys
+import threading
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, NamedTuple, TypeVar, final
+
+from asyncbatch._errors import RunningLoopError
+from asyncbatch._lifespan import close_lifespans, forget_lifespans, made_by_lifespan
+from asyncbatch._scheduler import clock_of
+
+T = TypeVar("T")
+
+logger: Final = logging.getLogger("asyncbatch")
+
+# Below this many seconds since the last reply no freeze matters: a peer closes an idle connection after
+# seconds, and Lambda's runtime asks for the next event within milliseconds.
+_NO_FREEZE: Final = 0.1
+# Turns of the loop that let it see connections which were closed while it was frozen, so that pools drop them.
+# Two passed on every client and interpreter measured; one did on most.
+_THAW_TURNS: Final = 2
+# Turns that a leftover task has to end in after its cancellation.
+_LAST_TURNS: Final = 3
+
+
+class Known(NamedTuple):
+    """What was on a loop before a run."""
+
+    tasks: AbstractSet[asyncio.Task[Any]]
+    generators: AbstractSet[AsyncGenerator[Any, Any]]
+
+
+_NOTHING: Final = Known(frozenset(), frozenset())
+
+
+@final
+class KeptLoop:
+    """An event loop that outlives its runs.
+
+    The whole state that does:
+
+    - ``loop``: the event loop;
+    - ``_pid``: the process that made it;
+    - ``_idle_since``: when the last run on it ended, on the loop's clock;
+    - ``closing``: `shutdown` was asked for during a run;
+    - ``spoiled``: a task on it does not end;
+    - ``has_lifespans``: tasks may be on it that belong there.
+    """
+
+    def __init__(self) -> None:
+        self.loop: Final = asyncio.new_event_loop()
+        self.time: Final = clock_of(self.loop)
+        # Async generators that were begun and not finished. Asyncio closes one when it is collected, in a task on
+        # this loop: in a later invocation. Its `shutdown_asyncgens` spares none, and a lifespan is one.
+        self._generators: Final[Collection[AsyncGenerator[Any, Any]]] = getattr(self.loop, "_asyncgens", ())
+        self._pid: Final = os.getpid()
+        self._idle_since = self.time()
+        self.closing = False
+        self.spoiled = False
+        self.has_lifespans = False
+
+    @property
+    def forked(self) -> bool:
+        """Whether this process inherited the loop: its selector is shared with the parent."""
+        return self._pid != os.getpid()
+
+    def run(self, start: Callable[[asyncio.AbstractEventLoop, Callable[[], None]], object]) -> None:
+        """Run the loop until a callback stops it. No task of our own: it would cost two turns of the loop.
+
+        Args:
+            start: Called inside the running loop, with the loop and the function that stops it.
+        """
+        self.loop.call_soon(start, self.loop, self.loop.stop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self._idle_since = self.time()
+
+    def complete(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end."""
+        return self.loop.run_until_complete(main)
+
+    def finish(self, main: Coroutine[Any, Any, None]) -> bool:
+        """Run a coroutine to its end if handlers let it; say whether they did.
+
+        A handler may stop the loop, cancel every task on it, or raise what no task holds.
+        """
+        try:
+            self.loop.run_until_complete(main)
+        except BaseException:  # noqa: BLE001 - the loop is given up, which is all there is to say
+            return False
+        finally:
+            self._idle_since = self.time()
+        return True
+
+    def thaw(self, now: float) -> None:
+        """Let the loop see what happened to its connections while it may have been frozen.
+
+        Args:
+            now: The loop's time.
+        """
+        if now - self._idle_since >= _NO_FREEZE:
+            self.loop.run_until_complete(_turns(_THAW_TURNS))
+
+    def tidy(self, known: Known, grace: float) -> bool:
+        """End what handlers left behind, so that nothing of it runs in the next invocation.
+
+        Args:
+            known: What was there before the run.
+            grace: Seconds that leftovers have to end by themselves.
+
+        Returns:
+            Whether the loop can be kept: nothing of this run is left on it.
+        """
+        generators = set(self._generators) - known.generators
+        tasks = self._leftovers(known)
+        if not (generators or tasks):
+            return True
+        return self.finish(_end(tasks, generators, grace)) and not self._leftovers(known)
+
+    def known(self) -> Known:
+        """What is on the loop now, and is not to be tidied up after the run that follows."""
+        if not self.has_lifespans:
+            return _NOTHING
+        return Known(asyncio.all_tasks(self.loop), set(self._generators))
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether there is nothing to tidy up, as far as can be told quickly."""
+        return not self.closing and _no_tasks() and not len(self._generators)
+
+    def _leftovers(self, known: Known) -> list[asyncio.Task[Any]]:
+        tasks = asyncio.all_tasks(self.loop) - known.tasks
+        return [task for task in tasks if not made_by_lifespan(task)]
+
+    def discard(self) -> None:
+        """Throw the loop away without running anything on it again."""
+        forget_lifespans(self.loop)
+        # A task that never ends must not be collected either: its handler would be resumed with GeneratorExit,
+        # in some later invocation, and one that swallows that as well would hold the process for ever.
+        _buried.append(asyncio.all_tasks(self.loop))
+        if self.forked:
+            _inherited.append(self)  # closing it would change the parent's selector
+            return
+        # Nothing on it is worth a report any more.
+        self.loop.set_exception_handler(lambda _loop, _context: None)
+        if not self.loop.is_running():
+            self.loop.close()
+
+    def close(self, within: float) -> None:
+        """Leave the lifespans and close the loop in good order."""
+        try:
+            if self.has_lifespans:
+                self.loop.run_until_complete(close_lifespans(None, within))
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        finally:
+            self.discard()
+
+    def __del__(self) -> None:
+        """A thread ended: its loop ends with it."""
+        if not (self.forked or self.loop.is_closed() or self.loop.is_running()):
+            self.loop.close()
+
+
+# `asyncio.all_tasks` walks these sets of asyncio's (3.11; 3.12 and 3.13), which takes longer than the rest of a
+# small batch's end. That they are empty, the usual case, is told by their sizes. Later interpreters keep tasks
+# elsewhere: there `all_tasks` is asked.
+_TASK_SETS: Final[list[Any]] = (
+    []
+    if sys.version_info >= (3, 14)
+    else [
+        getattr(getattr(asyncio.tasks, name), "data", getattr(asyncio.tasks, name))
+        for name in ("_all_tasks", "_scheduled_tasks", "_eager_tasks")
+        if hasattr(asyncio.tasks, name)
+    ]
+)
+
+
+def _no_tasks() -> bool:
+    """Whether asyncio knows of no task at all; False where it takes `asyncio.all_tasks` to tell."""
+    return bool(_TASK_SETS) and not any(_TASK_SETS)
+
+
+async def _turns(number: int) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def _end(
+    tasks: Collection[asyncio.Task[Any]], generators: Collection[AsyncGenerator[Any, Any]], grace: float
+) -> None:
+    closing = {asyncio.ensure_future(_close(generator)) for generator in generators}
+    _, unfinished = await asyncio.wait({*tasks, *closing}, timeout=grace)
+    for task in unfinished:
+        logger.warning("a handler left a task behind, which was cancelled: %s", _name(task))
+        task.cancel()
+    await _turns(_LAST_TURNS)
+
+
+async def _close(generator: AsyncGenerator[Any, Any]) -> None:
+    with contextlib.suppress(Exception):  # its handler has ended: there is nobody to tell
+        await generator.aclose()
+
+
+def _name(task: asyncio.Task[Any]) -> str:
+    coroutine = task.get_coro()
+    return getattr(coroutine, "__qualname__", None) or repr(type(coroutine))
+
+
+# --- one loop per thread ------------------------------------------------------------------------------
+
+
+class _Local(threading.local):
+    kept: KeptLoop | None = None
+
+
+_local: Final = _Local()
+_inherited: Final[list[KeptLoop]] = []
+_buried: Final[list[set[asyncio.Task[Any]]]] = []
+_once: Final[set[str]] = set()
+
+
+def kept_loop() -> KeptLoop:
+    """This thread's loop; a new one where there is none, or none that can be trusted."""
+    kept = _local.kept
+    if kept is not None:
+        if not (kept.forked or kept.loop.is_closed()):
+            return kept
+        kept.discard()
+    elif not _once:
+        _at_first_loop()
+    _local.kept = kept = KeptLoop()
+    return kept
+
+
+def discard_loop() -> None:
+    """Throw this thread's loop away; the next run makes a new one."""
+    kept, _local.kept = _local.kept, None
+    if kept is not None:
+        kept.discard()
+
+
+def refuse_running_loop(entry: str) -> None:
+    """Refuse a synchronous entry inside a running loop.
+
+    Raises:
+        RunningLoopError: an event loop runs in this thread.
+    """
+    # The function that raises when there is none costs ten times as much.
+    if asyncio._get_running_loop() is not None:  # noqa: SLF001 - documented, underscore and all
+        raise RunningLoopError(entry)
+
+
+def shutdown_loop(timeout: float = 0.25) -> None:
+    """Leave this thread's lifespans and close its loop; during a run, when that is over.
+
+    Args:
+        timeout: Seconds that lifespans have to exit.
+    """
+    kept = _local.kept
+    if kept is None or kept.forked or kept.loop.is_closed():
+        return
+    if kept.loop.is_running():
+        kept.closing = True
+        return
+    _local.kept = None
+    kept.close(timeout)
+
+
+def _at_first_loop() -> None:
+    _once.add("registered")
+    atexit.register(shutdown_loop)
+    # Lambda SnapStart: connections do not survive a snapshot, and the clock may jump.
+    # https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        _register_snapshot_hooks()
+
+
+def _register_snapshot_hooks() -> None:
+    try:
+        import snapshot_restore_py as hooks  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]  # Lambda's own
+    except ImportError:
+        return
+    hooks.register_before_snapshot(shutdown_loop)
+    hooks.register_after_restore(discard_loop)

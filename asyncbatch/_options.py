@@ -1,0 +1,95 @@
+"""The engine's options: one immutable value, checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncbatch._errors import InvalidOptionError
+from asyncbatch._lanes import KeyFunction, refuse_illegal
+from asyncbatch._lifespan import Lifespan
+from asyncbatch._report import RaiseOnFailure
+from asyncbatch._scheduler import CAN_START_EAGERLY
+from asyncbatch._sources import EventSource, FailureScope, Ordering, rules_of
+
+if TYPE_CHECKING:
+    from asyncbatch._records import Payload
+    from asyncbatch.hooks import Hook
+
+DEFAULT_LIMIT: Final = 100
+DEFAULT_GRACE: Final = 0.1
+# The default margin before Lambda's deadline: a tenth of the time that is left, within these bounds (s). It
+# covers the grace, the report, its JSON, the post to the runtime's API, and extensions.
+MARGIN_SHARE: Final = 0.1
+MARGIN_BOUNDS: Final = (0.3, 2.0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Options:
+    """What an engine was asked to do; `dataclasses.replace` gives a copy with other options.
+
+    Each option is described at `BatchEngine`. ``eager`` and ``reader`` are the package's own: whether tasks are
+    started eagerly, and how the model reads payloads.
+
+    Raises:
+        InvalidOptionError: an option, or two together, would break a rule; the message says which.
+    """
+
+    concurrency: int = DEFAULT_LIMIT
+    ordering: Ordering | KeyFunction | None = None
+    failure_scope: FailureScope | None = None
+    record_timeout: float | None = None
+    deadline_margin: float | None = None
+    grace: float = DEFAULT_GRACE
+    model: Any = None
+    raise_on_failure: RaiseOnFailure | None = None
+    lifespan: Lifespan | None = None
+    guard_blocking: bool = False
+    hooks: Sequence[Hook] = ()
+    source: EventSource | None = None
+    eager: bool = field(default=CAN_START_EAGERLY, repr=False)
+    reader: Payload | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what would break a rule."""
+        _check_numbers(self)
+        refuse_illegal(
+            self.ordering,
+            self.failure_scope,
+            None if self.source is None else rules_of(self.source),
+        )
+        if self.raise_on_failure not in {None, "never", "entire_batch", "any"}:
+            raise InvalidOptionError(
+                "raise_on_failure",
+                f"is {self.raise_on_failure!r:.50}",
+                'It is "never", "entire_batch" or "any".',
+            )
+        if self.model is not None:
+            from asyncbatch._payloads import payload_reader  # noqa: PLC0415 - loads pydantic
+
+            object.__setattr__(self, "reader", payload_reader(self.model))
+
+
+def _check_numbers(options: Options) -> None:
+    limit: object = options.concurrency
+    if type(limit) is not int or limit < 1:
+        raise InvalidOptionError("concurrency", f"must be a whole number from 1 on, but is {limit!r:.50}")
+    if options.record_timeout is not None:
+        _check_seconds("record_timeout", options.record_timeout, "above 0")
+    if options.deadline_margin is not None:
+        _check_seconds("deadline_margin", options.deadline_margin)
+    _check_seconds("grace", options.grace)
+    margin = MARGIN_BOUNDS[0] if options.deadline_margin is None else options.deadline_margin
+    if options.grace > margin:
+        raise InvalidOptionError(
+            "grace",
+            f"of {options.grace:g} s does not fit into the deadline margin of {margin:g} s",
+            "It is spent inside the margin: make it smaller, or deadline_margin larger.",
+        )
+
+
+def _check_seconds(name: str, value: Any, least: str = "from 0 on") -> None:
+    valid = type(value) in {int, float} and 0 <= value < float("inf") and (value or least != "above 0")
+    if not valid:
+        raise InvalidOptionError(name, f"must be a number of seconds {least}, but is {value!r:.50}")

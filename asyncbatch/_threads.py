@@ -1,0 +1,104 @@
+"""`threaded`: a plain function as a record handler, in worker threads."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Final, Generic, ParamSpec, TypeVar, final
+
+from asyncbatch._errors import InvalidHandlerError
+from asyncbatch._scheduler import begin_timeout
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@final
+class ThreadedHandler(Generic[P, R]):
+    """An async handler that calls a plain function in a worker thread. Made by `threaded`.
+
+    The threads come from a limiter of the handler's own, as large as the engine's limit: anyio's default of
+    40 threads for the whole program would be a second, hidden limit.
+    """
+
+    def __init__(self, function: Callable[P, R]) -> None:
+        functools.update_wrapper(self, function)
+        self.function: Final = function
+        self._limiter: Any = None
+        self._limiter_loop: asyncio.AbstractEventLoop | None = None
+        self._size = 1
+        self._running: dict[object, object] = {}
+
+    def __repr__(self) -> str:
+        return f"<threaded {getattr(self.function, '__qualname__', 'function')}>"
+
+    def sized(self, limit: int) -> None:
+        """Let as many threads work at once as the engine lets records be in flight."""
+        self._size = limit
+
+    def is_running(self, raw: object) -> bool:
+        """Whether a thread is still at work on this raw record: threads cannot be stopped."""
+        return any(each is raw for each in list(self._running.values()))
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function in a thread; a cancellation leaves the thread to itself."""
+        import anyio.to_thread  # noqa: PLC0415 - anyio loads when a feature that needs it is used
+
+        loop = asyncio.get_running_loop()
+        begin = begin_timeout.get()
+        raw = getattr(args[0], "raw", args[0]) if args else None
+
+        call = object()
+
+        def work() -> R:
+            self._running[call] = raw
+            try:
+                if begin is not None:
+                    loop.call_soon_threadsafe(begin)
+                return self.function(*args, **kwargs)
+            finally:
+                del self._running[call]
+
+        # Not asyncio's: there a StopIteration hangs for ever before 3.13 (python/cpython#112182), and a thread
+        # that cannot be abandoned would make the reply late.
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads(loop))
+
+    def _threads(self, loop: asyncio.AbstractEventLoop) -> Any:
+        import anyio  # noqa: PLC0415 - anyio loads when a feature that needs it is used
+
+        if self._limiter_loop is not loop:
+            # What an abandoned thread of another loop holds is never given back there.
+            self._limiter, self._limiter_loop = anyio.CapacityLimiter(self._size), loop
+        elif self._limiter.total_tokens != self._size:
+            self._limiter.total_tokens = self._size
+        return self._limiter
+
+
+def threaded(function: Callable[P, R]) -> ThreadedHandler[P, R]:
+    """Make a record handler of a plain function: it runs in worker threads, as many as the engine's limit.
+
+    Context variables are carried into the thread. A thread cannot be stopped: where a record's time is up, its
+    outcome is decided and the reply goes out, while the thread works on and may overlap the redelivery; the
+    report names such records in ``still_running``. A record's timeout counts from the thread's start.
+
+    Args:
+        function: A plain function of a record, and of ``lambda_context`` or ``state`` where it has such
+            parameters.
+
+    Raises:
+        InvalidHandlerError: it is a coroutine function, a generator function or no function at all.
+    """
+    name = getattr(function, "__qualname__", repr(type(function)))
+    if not callable(function):
+        raise InvalidHandlerError(name, "it is not callable", "Pass the function itself.")
+    if inspect.iscoroutinefunction(function):
+        raise InvalidHandlerError(name, "it is async already", "Pass it without `threaded`.")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise InvalidHandlerError(
+            name,
+            "it is a generator function",
+            "Its body would never run: return instead of yielding.",
+        )
+    return ThreadedHandler(function)
