@@ -1,0 +1,102 @@
+"""What tests of batch handlers need: events, a Lambda context, a virtual clock, a Lambda runtime.
+
+Each name is loaded when it is first used; importing this package loads none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncbatch.testing._clock import (
+        DeadlockError,
+        LeftoverTaskError,
+        LivelockError,
+        NotSimulatedError,
+        SimulationError,
+        VirtualLoop,
+        run_virtual,
+    )
+    from asyncbatch.testing._context import LambdaContext
+    from asyncbatch.testing._emulator import EmulatorResult, RuntimeEmulator
+    from asyncbatch.testing._events import (
+        dynamodb_event,
+        kafka_event,
+        kinesis_event,
+        sqs_event,
+        sqs_fifo_event,
+    )
+    from asyncbatch.testing._runtime_api import (
+        ErrorReply,
+        Invocation,
+        InvocationResult,
+        RuntimeApi,
+    )
+    from asyncbatch.testing._runtime_process import RuntimeProcess, RuntimeProcessError
+    from asyncbatch.testing._samples import sample_event
+
+__all__ = [
+    "DeadlockError",
+    "EmulatorResult",
+    "ErrorReply",
+    "Invocation",
+    "InvocationResult",
+    "LambdaContext",
+    "LeftoverTaskError",
+    "LivelockError",
+    "NotSimulatedError",
+    "RuntimeApi",
+    "RuntimeEmulator",
+    "RuntimeProcess",
+    "RuntimeProcessError",
+    "SimulationError",
+    "VirtualLoop",
+    "dynamodb_event",
+    "kafka_event",
+    "kinesis_event",
+    "run_virtual",
+    "sample_event",
+    "sqs_event",
+    "sqs_fifo_event",
+]
+
+_MODULES = {
+    "_clock": (
+        "DeadlockError",
+        "LeftoverTaskError",
+        "LivelockError",
+        "NotSimulatedError",
+        "SimulationError",
+        "VirtualLoop",
+        "run_virtual",
+    ),
+    "_context": ("LambdaContext",),
+    "_emulator": ("EmulatorResult", "RuntimeEmulator"),
+    "_events": (
+        "dynamodb_event",
+        "kafka_event",
+        "kinesis_event",
+        "sqs_event",
+        "sqs_fifo_event",
+    ),
+    "_runtime_api": ("ErrorReply", "Invocation", "InvocationResult", "RuntimeApi"),
+    "_runtime_process": ("RuntimeProcess", "RuntimeProcessError"),
+    "_samples": ("sample_event",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Load the module that defines `name`, once."""
+    if name not in _HOMES:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Name what can be loaded, too."""
+    return sorted({*globals(), *__all__})
