@@ -1,0 +1,16 @@
+"""The command group: one file per command beside this one."""
+
+import click
+
+from asyncbatch.cli._invoke import invoke
+from asyncbatch.cli._sample import sample
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="asyncbatch", message="%(prog)s %(version)s")
+def app() -> None:
+    """Call batch handlers as AWS Lambda would, and make events to call them with."""
+
+
+app.add_command(invoke)
+app.add_command(sample)
