@@ -46,6 +46,7 @@ _FIRST_BURST: Final = 16
 # After the second cancellation a handler that obeys it needs this many turns of the loop to end.
 _LAST_TURNS: Final = 3
 
+_CANCELLED: Final = "cancelled by the handler"
 _PENDING_CANCELLATION: Final = "a cancellation was pending when the handler returned"
 
 begin_timeout: Final[ContextVar[Callable[[], None] | None]] = ContextVar("begin_timeout", default=None)
@@ -72,8 +73,10 @@ class Run:
 
     - ``_live``: the tasks in flight, by position;
     - ``_expiries``: when their timeouts end, by position, in order of start and so of expiry;
-    - ``_handles``: what the loop will call: the deadline, the next slice, the next expiry, and by position the
-      next cancellation of a record that did not obey the last;
+    - ``_unbegun``: positions whose tasks may not have had their first step, started before the last turn of
+      the loop and since; where tasks start eagerly there are none;
+    - ``_handles``: what the loop will call: the deadline, the next slice, the next expiry, the next look at
+      ``_unbegun``, and by position the next cancellation of a record that did not obey the last;
     - ``_admitting``: whether more may be started, now or when a lane moves up;
     - ``_cut_short``: whether it is over for the records in flight: the deadline, or an error;
     - ``_paused``: whether it waits for the event loop to open the next slice;
@@ -127,9 +130,10 @@ class Run:
         "_settled",
         "_slice_ends",
         "_stop_at",
-        "_tell_lanes",
+        "_tell_success",
         "_time",
         "_trouble",
+        "_unbegun",
         "over",
     )
 
@@ -157,7 +161,11 @@ class Run:
     ) -> None:
         self._raws = raws
         self._lanes = lanes
-        self._tell_lanes = lanes.queue or observer is not None
+        self._tell_success: Callable[[int, bool], None] | None = None
+        if observer is not None:
+            self._tell_success = self._tell_all
+        elif lanes.queue:
+            self._tell_success = lanes.settle
         self._ledger = ledger
         self._handler = handler
         self._record_type = record_type
@@ -179,6 +187,7 @@ class Run:
         self.over = False
         self._live: dict[int, asyncio.Task[None]] = {}
         self._expiries: dict[int, float] = {}
+        self._unbegun: tuple[list[int], list[int]] = ([], [])
         self._handles: dict[str | int, asyncio.Handle] = {}
 
     # --- the frame of the run -------------------------------------------------------------------------
@@ -245,6 +254,9 @@ class Run:
     def seal(self) -> None:
         """Start nothing more, and let nothing that still runs become a success."""
         self._admitting = False
+        for position, task in self._live.items():
+            if _has_not_begun(task):
+                self._ledger.started[position] = None
         self._ledger.seal(self._left)
 
     def close(self) -> BaseException | None:
@@ -289,14 +301,16 @@ class Run:
     async def cut_off(self) -> None:
         """Cancel what is left, wait the grace, cancel again; what even then goes on is left behind."""
         self._cancel_live()
-        await self._settled_within(self._time() + self._grace)
+        await self._settled_within(self._time() + (self._grace if self._live else 0.0))
         if self._live:
             self._cancel_live()
             for _ in range(_LAST_TURNS):
                 await self._settled_within(self._time())
 
     def _cancel_live(self) -> None:
-        for task in list(self._live.values()):
+        for position, task in list(self._live.items()):
+            if _has_not_begun(task):
+                del self._live[position]
             task.cancel()
 
     async def _settled_within(self, end: float) -> None:
@@ -345,7 +359,7 @@ class Run:
         live, take, time, limit = self._live, self._lanes.take, self._time, self._limit
         loop, context, attempt, eager = self._loop, self._context, self._attempt, self._eager
         succeeded, started, ended = self._ledger.succeeded, self._ledger.started, self._ledger.ended
-        slice_ends, tell_lanes = self._slice_ends, self._tell_lanes
+        slice_ends, tell_success = self._slice_ends, self._tell_success
         prepare = self._prepare if self._observer is not None or self._handler_arms_timeout else None
         try:
             while self._admitting and len(live) < limit:
@@ -363,13 +377,16 @@ class Run:
                 if eager:
                     task = Task(attempt(position), loop=loop, name=_TASK_NAME, context=own, eager_start=True)  # type: ignore[call-arg,unused-ignore]  # 3.12 and later
                     if task.done():  # it never waited
-                        if tell_lanes or not succeeded[position]:
-                            self._end(position)
+                        if not succeeded[position]:
+                            self._did_not_succeed(position)
+                        elif tell_success is not None:
+                            tell_success(position, True)  # noqa: FBT003 - once per record
                         now = ended[position] or now
                         continue
                 else:
                     task = Task(attempt(position), loop=loop, name=_TASK_NAME, context=own)
                     self._room -= 1
+                    self._expect_begin(position)
                 live[position] = task
                 if self._record_timeout is not None and not self._handler_arms_timeout:
                     self._arm(position, now)
@@ -378,6 +395,25 @@ class Run:
             self.stop(error)
         if not (live or self._paused):
             self._settled()
+
+    def _expect_begin(self, position: int) -> None:
+        """Look after a task that is not started eagerly: cancelled before its first step, it ends silently."""
+        self._unbegun[1].append(position)
+        if "begin" not in self._handles:
+            self._handles["begin"] = self._loop.call_soon(self._check_begun)
+
+    def _check_begun(self) -> None:
+        # What was started before the last turn has had its first step by now; what is younger may not.
+        del self._handles["begin"]
+        due, younger = self._unbegun
+        self._unbegun = (younger, [])
+        for position in due:
+            task = self._live.get(position)
+            if task is not None and task.done():
+                self._ledger.fail(position, FailureReason.CANCELLED, None, _CANCELLED)
+                self._settle(position)
+        if younger and "begin" not in self._handles:
+            self._handles["begin"] = self._loop.call_soon(self._check_begun)
 
     def _prepare(self, position: int, context: Context) -> None:
         if self._observer is not None:
@@ -408,7 +444,7 @@ class Run:
 
     def _failed(self, position: int, error: BaseException) -> None:
         if isinstance(error, asyncio.CancelledError):
-            self._ledger.fail(position, FailureReason.CANCELLED, error, "cancelled by the handler")
+            self._ledger.fail(position, FailureReason.CANCELLED, error, _CANCELLED)
             return
         self._ledger.fail(position, FailureReason.RAISED, error)
         if isinstance(error, KeyboardInterrupt):
@@ -447,24 +483,27 @@ class Run:
             return
         if self._expiries:
             self._expiries.pop(position, None)
-        if self._tell_lanes or not self._ledger.succeeded[position]:
-            self._end(position)
+        try:
+            if not self._ledger.succeeded[position]:
+                self._did_not_succeed(position)
+            elif self._tell_success is not None:
+                self._tell_success(position, True)  # noqa: FBT003 - once per record
+        except BaseException as error:  # noqa: BLE001 - our own error must not leave the run waiting
+            self.stop(error)
         if self._admitting and not self._paused:
             self._fill(self._ledger.ended[position] or self._time())
         elif not (live or self._paused):
             self._settled()
 
-    def _end(self, position: int) -> None:
+    def _did_not_succeed(self, position: int) -> None:
+        self._ledger.ended[position] = self._time()
+        self._tell_all(position, False)  # noqa: FBT003 - once per record
+
+    def _tell_all(self, position: int, succeeded: bool) -> None:  # noqa: FBT001 - once per record
         """Let the lanes and the observer know how a record ended: its lane moves up or halts."""
-        succeeded = self._ledger.succeeded[position] == 1
-        if not succeeded:
-            self._ledger.ended[position] = self._time()
-        try:
-            self._lanes.settle(position, succeeded)
-            if self._observer is not None:
-                self._observer.ended(position)
-        except BaseException as error:  # noqa: BLE001 - our own error must not leave the run waiting
-            self.stop(error)
+        self._lanes.settle(position, succeeded)
+        if self._observer is not None:
+            self._observer.ended(position)
 
     # --- record timeouts: one timer for all -----------------------------------------------------------
 
@@ -504,6 +543,10 @@ class Run:
         if task is not None:
             task.cancel()
             self._handles[position] = self._loop.call_later(self._grace, self._cancel_until_ended, position)
+
+
+def _has_not_begun(task: Task[None]) -> bool:
+    return inspect.getcoroutinestate(task.get_coro()) == inspect.CORO_CREATED  # type: ignore[arg-type]  # our own coroutine
 
 
 _STANDARD_CLOCK: Final = asyncio.BaseEventLoop.time
