@@ -10,9 +10,8 @@ READY := $(VENV)/.installed
 SAM := .venv-sam/.installed
 CHECKED := asyncbatch examples benchmarks $(wildcard tests/typing/*.py)
 
-# 3.11 has no eager tasks: the coverage gate leaves the branch out that starts them.
-NOT_ON_THIS_PYTHON = $(shell $(BIN)/python -c \
-	'import sys; print("if (self._)?eager:" if sys.version_info < (3, 12) else "a^")')
+# Every branch of what decides a record's fate. 3.11 has no eager tasks, so it cannot take the branches for them.
+GATE = $(shell $(BIN)/python -c 'import sys; print(100 if sys.version_info >= (3, 12) else 99)')
 
 # Behind a proxy that signs for itself, the system knows its certificate and uv's own list does not.
 export UV_SYSTEM_CERTS := 1
@@ -28,8 +27,8 @@ demo: $(READY) ## Process thousands of records of every event source
 	$(BIN)/python examples/demo.py
 
 test: $(READY) $(SAM) ## Run all tests, and hold the coverage of what decides
-	NOT_ON_THIS_PYTHON='$(NOT_ON_THIS_PYTHON)' $(BIN)/coverage run -m pytest
-	NOT_ON_THIS_PYTHON='$(NOT_ON_THIS_PYTHON)' $(BIN)/coverage report
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report --fail-under=$(GATE)
 
 test-all: ## The same with every interpreter found, each in an environment of its own
 	@scripts/pythons > /dev/null
@@ -50,6 +49,7 @@ types: $(READY)
 	$(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
 
 contracts: $(READY)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes asyncbatch --ignoreexternal
 	$(BIN)/lint-imports
 
 format: $(READY) ## Format the code

@@ -6,13 +6,14 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final, overload
 
+from asyncbatch._events import queue_messages, read_event
 from asyncbatch._handlers import Handler, bind
 from asyncbatch._invocation import process_batch, run_event
 from asyncbatch._lanes import KeyFunction
 from asyncbatch._lifespan import Lifespan, close_lifespans
 from asyncbatch._options import DEFAULT_GRACE, DEFAULT_LIMIT, Options
 from asyncbatch._report import BatchReport, BatchResponse, RaiseOnFailure
-from asyncbatch._sources import EventSource, FailureScope, Ordering, queue_messages, read_event
+from asyncbatch._sources import EventSource, FailureScope, Ordering
 
 if TYPE_CHECKING:
     from asyncbatch.hooks import Hook

@@ -15,6 +15,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, final
 
 from asyncbatch._errors import InvalidOptionError
+from asyncbatch._events import Batch, read_event
 from asyncbatch._guard import give_up_guard, guard
 from asyncbatch._handlers import BoundHandler
 from asyncbatch._lanes import KeyFunction, Lanes, build_lanes, refuse_illegal
@@ -24,7 +25,7 @@ from asyncbatch._loop import KeptLoop, Known, discard_loop, kept_loop, refuse_ru
 from asyncbatch._options import MARGIN_BOUNDS, MARGIN_SHARE, Options
 from asyncbatch._report import BatchReport, RaiseOnFailure
 from asyncbatch._scheduler import Observer, Run
-from asyncbatch._sources import Batch, Ordering, SourceRules, read_event
+from asyncbatch._sources import Ordering, SourceRules
 
 if TYPE_CHECKING:
     from asyncbatch.hooks import Hook, HookEvent

@@ -16,9 +16,10 @@ from operator import length_hint
 from typing import Any, Protocol, final
 
 from asyncbatch._errors import InvalidOptionError
+from asyncbatch._events import Batch
 from asyncbatch._ledger import FailureReason, Ledger, SkipReason
 from asyncbatch._records import Record
-from asyncbatch._sources import Batch, FailureScope, Ordering, Redelivery, SourceRules
+from asyncbatch._sources import FailureScope, Ordering, Redelivery, SourceRules
 from asyncbatch._views import RawRecord
 
 KeyFunction = Callable[[Record[Any]], Hashable]

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, final
 
+from asyncbatch._events import Batch
 from asyncbatch._ledger import FailureReason, Ledger, SkipReason
 from asyncbatch._records import ItemIdentifier, Record
-from asyncbatch._sources import Batch
 
 
 @final

@@ -7,9 +7,10 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, NotRequired, TypedDict, final
 
 from asyncbatch._errors import FailedBatchError, SequenceOrderError
+from asyncbatch._events import Batch
 from asyncbatch._ledger import TRACED_FAILURES, Ledger, SkipReason
 from asyncbatch._records import ItemIdentifier
-from asyncbatch._sources import Batch, EventSource, Redelivery, SourceRules
+from asyncbatch._sources import EventSource, Redelivery, SourceRules
 
 if TYPE_CHECKING:
     from asyncbatch._outcomes import Failed, Outcome, Skipped, Succeeded

@@ -32,11 +32,11 @@ class LambdaContext:
         self._deadline = clock() + timeout
         self.function_name = function_name
         self.function_version = "$LATEST"
-        self.invoked_function_arn = f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:{function_name}"
-        self.memory_limit_in_mb = str(memory)  # the real runtime has text here, too
+        self.invoked_function_arn: str = f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:{function_name}"
+        self.memory_limit_in_mb: str = str(memory)  # the real runtime has text here, too
         self.aws_request_id = aws_request_id
-        self.log_group_name = f"/aws/lambda/{function_name}"
-        self.log_stream_name = "2026/11/21/[$LATEST]0123456789abcdef0123456789abcdef"
+        self.log_group_name: str = f"/aws/lambda/{function_name}"
+        self.log_stream_name: str = "2026/11/21/[$LATEST]0123456789abcdef0123456789abcdef"
         self.identity: None = None
         self.client_context: None = None
 

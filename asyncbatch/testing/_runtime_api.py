@@ -108,7 +108,7 @@ class RuntimeApi:
     def __init__(self, *, function_name: str = "test") -> None:
         self.init_errors: list[ErrorReply] = []
         """What runtimes have reported while they started."""
-        self.restored = 0
+        self.restored: int = 0
         """How many runtimes have asked to be restored from a snapshot."""
         self._arn = f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:{function_name}"
         self._changed = threading.Condition()

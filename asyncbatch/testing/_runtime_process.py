@@ -90,7 +90,7 @@ class RuntimeProcess:
             RuntimeProcessError: The function did not start; its error is in the message.
         """
         with contextlib.ExitStack() as exits:
-            self.api = exits.enter_context(RuntimeApi(function_name=self._function_name))
+            self.api: RuntimeApi = exits.enter_context(RuntimeApi(function_name=self._function_name))
             folder = Path(exits.enter_context(tempfile.TemporaryDirectory()))
             self._stdout, self._stderr = folder / "stdout", folder / "stderr"
             exits.callback(self.kill)

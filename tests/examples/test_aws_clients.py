@@ -101,9 +101,7 @@ class HalfDeleting:
         return {"Successful": [Entries[0], *Entries[2:]], "Failed": [bad]}
 
 
-async def test_what_was_not_deleted_is_told(
-    example: Load, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_what_was_not_deleted_is_told(example: Load, capsys: pytest.CaptureFixture[str]) -> None:
     module = example("cron_pull")
     event = sample_event(EventSource.SQS, 3)
     event["Records"].append(event["Records"][0])  # SQS may hand out a message twice

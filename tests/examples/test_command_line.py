@@ -77,9 +77,7 @@ def test_the_example_with_a_client(aws: str, monkeypatch: pytest.MonkeyPatch) ->
     assert len(table.scan()["Items"]) == 20
 
 
-def test_the_example_on_a_schedule(
-    aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_example_on_a_schedule(aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     queue = boto3.resource("sqs", endpoint_url=aws).create_queue(QueueName="scheduled")
     monkeypatch.setenv("QUEUE_URL", queue.url)
     queue.send_message(MessageBody='{"order": "o-1", "customer": "c-1", "amount": 5}')

@@ -30,9 +30,7 @@ def rows(output: str) -> dict[str, list[str]]:
     return {cells[0]: cells[1:] for cells in lines if len(cells) > 5 and cells[0] in sources}
 
 
-def test_every_record_is_done_or_a_dead_letter(
-    demo: ModuleType, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_record_is_done_or_a_dead_letter(demo: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert demo.main() == 0
     shown = capsys.readouterr()
     assert shown.err == ""

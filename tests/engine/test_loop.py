@@ -1,0 +1,294 @@
+"""The kept loop: kept over invocations, thawed after a freeze, replaced when it cannot be trusted."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import warnings
+
+import pytest
+from histories import virtual_kept_loops
+
+import asyncbatch
+from asyncbatch import BatchEngine
+from asyncbatch._loop import kept_loop
+from asyncbatch.testing import LambdaContext, sqs_event
+
+EVENT = sqs_event(["a", "b"])
+
+
+async def fine(record):
+    await asyncio.sleep(0)
+
+
+def loop_of_a_run(engine=None, handler=fine):
+    loops = []
+
+    async def noting(record):
+        loops.append(asyncio.get_running_loop())
+        await handler(record)
+
+    (engine or BatchEngine()).run(EVENT, noting)
+    assert loops[0] is loops[1]
+    return loops[0]
+
+
+def in_a_fresh_process(code, **environment):
+    """What a script printed, with warnings as errors."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout.split()
+
+
+def test_is_kept_over_invocations_and_engines():
+    first = loop_of_a_run()
+    assert loop_of_a_run() is first
+    assert loop_of_a_run(BatchEngine(concurrency=1)) is first
+    assert not first.is_closed()
+
+
+def test_is_replaced_when_somebody_closed_it():
+    first = loop_of_a_run()
+    first.close()
+    assert loop_of_a_run() is not first
+
+
+def test_is_replaced_when_a_handler_stopped_it(caplog):
+    async def stops(record):
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(0.01)
+
+    first = loop_of_a_run(handler=stops)
+    assert first.is_closed()
+    assert "stopped the event loop" in caplog.text
+    assert loop_of_a_run() is not first
+
+
+def test_is_replaced_when_a_straggler_is_left_on_it():
+    async def swallows(record):
+        for _ in range(3):
+            try:
+                await asyncio.sleep(5)
+            except asyncio.CancelledError:
+                continue
+
+    with virtual_kept_loops():
+        first = kept_loop().loop
+        report = BatchEngine().run(EVENT, swallows, LambdaContext(1.0, clock=first.time))
+        assert report.duration == pytest.approx(0.8)
+        assert len(report.still_running) == 2
+        assert first.is_closed()
+        assert BatchEngine().run(EVENT, fine).all_succeeded
+
+
+def test_every_thread_has_its_own_and_its_end_closes_it():
+    loops = []
+    threads = [threading.Thread(target=lambda: loops.append(loop_of_a_run())) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({*loops, loop_of_a_run()}) == 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert all(loop.is_closed() for loop in loops)
+
+
+def test_thaw_gives_the_loop_two_turns_after_an_idle_time_that_matters():
+    """A connection that was closed in between is seen in one turn and dropped from its pool in the next."""
+    turns = []
+
+    async def handler(record):
+        turns.append("handler")
+
+    def turn(loop):
+        if "handler" not in turns:
+            turns.append("turn")
+            loop.call_soon(turn, loop)
+
+    def turns_before_the_handler(idle):
+        loop = kept_loop().loop
+        loop.run_until_complete(asyncio.sleep(idle))
+        turns.clear()
+        loop.call_soon(turn, loop)
+        BatchEngine().run(sqs_event(["a"]), handler)
+        return turns.index("handler")
+
+    with virtual_kept_loops():
+        BatchEngine().run(sqs_event(["a"]), handler)
+        usual = turns_before_the_handler(0.05)
+        assert usual <= 2
+        assert turns_before_the_handler(0.1) >= usual + 2
+        assert turns_before_the_handler(500.0) >= usual + 2
+        assert turns_before_the_handler(0.0) == usual
+
+
+def test_leftover_tasks_get_the_grace_and_then_a_cancel_with_a_warning_that_names_them(caplog):
+    ended = []
+
+    async def quick():
+        await asyncio.sleep(0.05)
+        ended.append("quick")
+
+    async def endless():
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            ended.append("endless")
+
+    kept = []
+
+    async def handler(record):
+        kept.append(asyncio.create_task(quick() if record.text == "a" else endless()))
+
+    with virtual_kept_loops():
+        loop = kept_loop().loop
+        report = BatchEngine().run(EVENT, handler)
+        assert report.all_succeeded
+        assert ended == ["quick", "endless"]
+        assert kept_loop().loop is loop
+        assert loop.time() == pytest.approx(0.1)
+    assert "endless" in caplog.text
+    assert "quick" not in caplog.text
+
+
+def test_tasks_that_were_there_before_are_no_leaks_where_a_lifespan_is_open(caplog):
+    async def background():
+        await asyncio.sleep(1000)
+
+    with virtual_kept_loops():
+        loop = kept_loop().loop
+        kept_loop().has_lifespans = True
+        task = loop.create_task(background())
+        assert BatchEngine().run(EVENT, fine).all_succeeded
+        assert not task.done()
+        task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+    assert not caplog.text
+
+
+def test_shutdown_closes_it_and_the_next_run_makes_another():
+    first = loop_of_a_run()
+    asyncbatch.shutdown()
+    assert first.is_closed()
+    assert loop_of_a_run() is not first
+    asyncbatch.shutdown()
+    asyncbatch.shutdown()  # nothing is open: nothing happens
+
+
+def test_shutdown_within_a_run_takes_effect_after_it():
+    async def handler(record):
+        asyncbatch.shutdown()
+        await asyncio.sleep(0)
+
+    first = loop_of_a_run(handler=handler)
+    assert first.is_closed()
+
+
+def test_forked_children_make_their_own_and_leave_the_parents_alone():
+    printed = in_a_fresh_process("""
+        import asyncio, os, warnings
+        from asyncbatch import BatchEngine
+        from asyncbatch.testing import sqs_event
+        loops = []
+        async def handler(record):
+            loops.append(asyncio.get_running_loop())
+            await asyncio.sleep(0.01)
+        run = lambda: BatchEngine().run(sqs_event(["a"]), handler).all_succeeded
+        assert run()
+        sleeper = loops[0].create_task(asyncio.sleep(0.05))
+        child = os.fork()
+        if not child:
+            assert run() and run()
+            assert loops[0] is not loops[1] and loops[1] is loops[2]
+            print("child", flush=True)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        loops[0].run_until_complete(sleeper)
+        assert run() and loops[0] is loops[1]
+        print("parent")
+    """)
+    assert printed == ["child", "parent"]
+
+
+def test_forks_with_a_guard_get_their_own():
+    printed = in_a_fresh_process("""
+        import os, warnings
+        from asyncbatch import BatchEngine
+        from asyncbatch.testing import sqs_event
+        async def handler(record):
+            pass
+        engine = BatchEngine(guard_blocking=True)
+        run = lambda: engine.run(sqs_event(["a"]), handler).all_succeeded
+        assert run()
+        warnings.simplefilter("ignore", DeprecationWarning)  # a fork of a process with threads: meant
+        child = os.fork()
+        if not child:
+            assert run()
+            print("child", flush=True)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert run()
+        print("parent")
+    """)
+    assert printed == ["child", "parent"]
+
+
+SNAPSHOT = """
+    import asyncio, sys, types
+    module = types.ModuleType("snapshot_restore_py")
+    hooks = {}
+    module.register_before_snapshot = lambda hook: hooks.update(before=hook)
+    module.register_after_restore = lambda hook: hooks.update(after=hook)
+    INSTALL
+    from asyncbatch import BatchEngine
+    from asyncbatch.testing import sqs_event
+    loops = []
+    async def handler(record):
+        loops.append(asyncio.get_running_loop())
+    run = lambda: BatchEngine().run(sqs_event(["a"]), handler)
+    run()
+    for name, hook in hooks.items():
+        hook()
+        print(name, loops[-1].is_closed())
+        run()
+    print(len(set(loops)))
+"""
+
+
+def test_snapshots_are_taken_without_a_loop_and_restored_with_a_new_one():
+    code = SNAPSHOT.replace("INSTALL", 'sys.modules["snapshot_restore_py"] = module')
+    printed = in_a_fresh_process(code, AWS_LAMBDA_INITIALIZATION_TYPE="snap-start")
+    assert printed == ["before", "True", "after", "True", "3"]
+    assert in_a_fresh_process(code) == ["1"]  # an ordinary start registers nothing
+
+
+def test_snapshots_without_lambdas_module_are_no_error():
+    code = SNAPSHOT.replace("INSTALL", 'sys.modules["snapshot_restore_py"] = None')
+    assert in_a_fresh_process(code, AWS_LAMBDA_INITIALIZATION_TYPE="snap-start") == ["1"]
+
+
+def test_import_and_first_batch_load_little():
+    printed = in_a_fresh_process("""
+        import sys
+        from asyncbatch import BatchEngine, batch_handler
+        async def handler(record):
+            pass
+        names = ["a", "b"]
+        origin = {"eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:e:1:q"}
+        raws = [{"messageId": name, "body": name, **origin} for name in names]
+        assert batch_handler(handler)({"Records": raws}, None) == {"batchItemFailures": []}
+        heavy = {"anyio", "pydantic", "aiobotocore", "botocore", "boto3", "rich", "click", "opentelemetry"}
+        print(*heavy & set(sys.modules), "asyncbatch.hooks" in sys.modules, "asyncbatch.testing" in sys.modules)
+    """)
+    assert printed == ["False", "False"]

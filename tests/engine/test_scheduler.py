@@ -1,0 +1,352 @@
+"""The scheduler itself: slices, timeouts, models, and errors of our own."""
+
+import asyncio
+import statistics
+import time
+
+import pytest
+from histories import virtual_kept_loops
+
+from asyncbatch import BatchEngine, FailureReason, SkipReason, threaded
+from asyncbatch import _scheduler as scheduler
+from asyncbatch._lanes import SingleLanes
+from asyncbatch._loop import kept_loop
+from asyncbatch._scheduler import CAN_START_EAGERLY
+from asyncbatch.testing import LambdaContext, run_virtual, sqs_event, sqs_fifo_event
+
+HOW = [False, True] if CAN_START_EAGERLY else [False]
+
+
+def event(size):
+    return sqs_event([str(number) for number in range(size)])
+
+
+# --- slices -------------------------------------------------------------------------------------------
+
+
+def burn(seconds):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def gaps_of_a_heartbeat(main):
+    """CPU seconds of this thread between two beats: what the loop was held up for, on a busy machine too."""
+    gaps = []
+
+    async def heart():
+        last = time.thread_time()
+        while True:
+            await asyncio.sleep(0)
+            now = time.thread_time()
+            gaps.append(now - last)
+            last = now
+
+    async def with_heart():
+        beating = asyncio.create_task(heart())
+        await asyncio.sleep(0)
+        report = await main()
+        beating.cancel()
+        return report
+
+    return asyncio.run(with_heart()), gaps
+
+
+@pytest.mark.parametrize("eager", HOW)
+@pytest.mark.parametrize("size", [100, 300])
+def test_handlers_that_burn_cpu_do_not_hold_up_a_heartbeat(size, eager):
+    async def handler(record):
+        burn(0.001)
+
+    engine = BatchEngine(concurrency=100, eager=eager)
+    worst = []
+    for _ in range(3):
+        report, gaps = gaps_of_a_heartbeat(lambda: engine.process(event(size), handler))
+        assert report.all_succeeded
+        worst.append(max(gaps))
+    assert statistics.median(worst) < 0.05
+
+
+@pytest.mark.parametrize("eager", HOW)
+def test_handlers_that_never_wait_see_the_deadline_between_records(eager):
+    async def handler(record):
+        burn(0.005)
+
+    begin = time.monotonic()
+    engine = BatchEngine(eager=eager, deadline_margin=0.3)
+    report = engine.run(event(5000), handler, LambdaContext(0.5))
+    assert time.monotonic() - begin < 2.0
+    assert 0 < len(report.succeeded) < 1000
+    assert report.outcomes[-1].reason is SkipReason.DEADLINE
+
+
+def test_lazy_bursts_grow_while_turns_are_short_and_shrink_while_they_are_long():
+    """On a clock that the handlers move: the sizes of the bursts tell."""
+    starts = []
+    turn = [0]
+
+    with virtual_kept_loops():
+        loop = kept_loop().loop
+
+        async def handler(record):
+            starts.append(turn[0])
+            loop._now += 0.02 if len(starts) > 200 else 0.0
+
+        def count():
+            turn[0] += 1
+            if not finished:
+                loop.call_soon(count)
+
+        finished = []
+        loop.call_soon(count)
+        engine = BatchEngine(
+            eager=False, hooks=[lambda told: finished.append(1) if len(starts) == 400 else None]
+        )
+        assert engine.run(event(400), handler).all_succeeded
+    sizes = [starts.count(number) for number in sorted(set(starts))]
+    assert sizes[0] == 16
+    assert max(sizes) > 16
+    assert min(sizes[-8:-1]) < 16
+
+
+@pytest.mark.parametrize("eager", HOW)
+def test_starting_is_no_recursion(eager):
+    async def handler(record):
+        pass
+
+    engine = BatchEngine(concurrency=1, eager=eager)
+    payloads = [str(number) for number in range(3000)]
+    assert engine.run(event(3000), handler).all_succeeded
+    assert engine.run(sqs_fifo_event(payloads, groups=["g"] * 3000), handler).all_succeeded
+
+
+@pytest.mark.parametrize("eager", HOW)
+def test_outcomes_tell_when_records_started_and_ended(eager):
+    async def handler(record):
+        await asyncio.sleep(int(record.text))
+
+    async def main():
+        await asyncio.sleep(10)
+        return await BatchEngine(concurrency=2, eager=eager).process(event(4), handler)
+
+    report = run_virtual(main())
+    assert [outcome.started for outcome in report.outcomes] == [10, 10, 10, 11]
+    assert [outcome.ended for outcome in report.outcomes] == [10, 11, 12, 14]
+    assert report.duration == 4
+
+
+# --- timeouts -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("eager", HOW)
+def test_a_record_that_swallows_its_timeout_keeps_its_slot_and_its_lane(eager):
+    started = {}
+    cancels = []
+
+    async def handler(record):
+        loop = asyncio.get_running_loop()
+        started[record.text] = loop.time()
+        if record.text == "0":
+            while len(cancels) < 5:
+                try:
+                    await asyncio.sleep(100)
+                except asyncio.CancelledError:
+                    cancels.append(loop.time())
+
+    engine = BatchEngine(concurrency=1, record_timeout=1.0, eager=eager)
+    with virtual_kept_loops():
+        report = engine.run(event(2), handler)
+    assert cancels == pytest.approx([1.0, 1.1, 1.2, 1.3, 1.4])
+    assert started["1"] == pytest.approx(1.4)
+    assert report.outcomes[0].reason is FailureReason.TIMED_OUT
+    assert "record_timeout (1 s)" in report.outcomes[0].message
+    assert [outcome.position for outcome in report.succeeded] == [1]
+
+
+def test_all_timeouts_share_one_timer():
+    timers = []
+
+    async def handler(record):
+        await asyncio.sleep(0.5)
+        loop = asyncio.get_running_loop()
+        timers.append(sum(1 for each in loop._scheduled if not each.cancelled()))
+
+    with virtual_kept_loops():
+        engine = BatchEngine(record_timeout=1.0, concurrency=50)
+        assert engine.run(event(50), handler).all_succeeded
+    assert timers[-1] == 1
+
+
+def test_timeouts_expire_one_by_one():
+    async def handler(record):
+        await asyncio.sleep(100)
+
+    with virtual_kept_loops():
+        report = BatchEngine(record_timeout=1.0, concurrency=2).run(event(5), handler)
+    assert [outcome.ended for outcome in report.outcomes] == [1, 1, 2, 2, 3]
+    assert {outcome.reason for outcome in report.outcomes} == {FailureReason.TIMED_OUT}
+
+
+def test_a_thread_that_says_late_that_it_starts_arms_no_timeout():
+    begins = []
+
+    @threaded
+    def handler(record):
+        begins.append(scheduler.begin_timeout.get())
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        report = await BatchEngine(record_timeout=5.0).process(event(1), handler)
+        timers = [each for each in loop._scheduled if not each.cancelled()]
+        begins[0]()
+        assert [each for each in loop._scheduled if not each.cancelled()] == timers
+        return report
+
+    assert asyncio.run(main()).all_succeeded
+
+
+# --- cancelled before the first step ------------------------------------------------------------------
+
+
+def others():
+    me = asyncio.current_task()
+    return [task for task in asyncio.all_tasks() if task is not me and "record" in task.get_name()]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("eager", HOW)
+@pytest.mark.parametrize("in_own_loop", [True, False])
+@pytest.mark.parametrize("ordered", [True, False])
+def test_records_that_a_handler_cancels_before_their_first_step_fail_and_free_their_slots(
+    ordered, in_own_loop, eager, seed
+):
+    """A task that is not started eagerly and is cancelled at once ends without a word."""
+    ended = []
+
+    async def handler(record):
+        if record.text == "0":
+            for task in others():
+                task.cancel()
+        await asyncio.sleep(0.1)
+        ended.append(int(record.text))
+
+    size = 12
+    batch = event(size)
+    if ordered:
+        payloads = [str(number) for number in range(size)]
+        batch = sqs_fifo_event(payloads, groups=[f"g{number % 8}" for number in range(size)])
+    engine = BatchEngine(concurrency=4, eager=eager, record_timeout=30.0)
+    if in_own_loop:
+        with virtual_kept_loops(seed):
+            loop = kept_loop().loop
+            report = engine.run(batch, handler)
+            assert kept_loop().loop is loop
+    else:
+        report = run_virtual(engine.process(batch, handler), seed=seed)
+    assert [outcome.position for outcome in report.succeeded] == sorted(ended)
+    assert not report.still_running
+    for outcome in report.unsuccessful:
+        assert outcome.reason in {FailureReason.CANCELLED, SkipReason.LANE_HALTED}
+    assert len(ended) >= (5 if ordered else size - 3)
+
+
+@pytest.mark.parametrize("eager", HOW)
+def test_a_call_that_is_cancelled_before_its_records_took_a_step_ends_at_once(eager):
+    ran = []
+
+    async def handler(record):
+        ran.append(record.text)
+        await asyncio.sleep(100)
+
+    async def main():
+        engine = BatchEngine(eager=eager, concurrency=50)
+        call = asyncio.create_task(engine.process(event(100), handler))
+        asyncio.get_running_loop().call_soon(call.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert asyncio.get_running_loop().time() == 0.0
+
+    run_virtual(main())
+    assert len(ran) <= 50
+
+
+# --- models -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("eager", HOW)
+def test_a_payload_that_does_not_fit_the_model_fails_its_record_alone(eager):
+    ran = []
+
+    async def handler(record):
+        ran.append(record.payload)
+
+    engine = BatchEngine(model=dict[str, int], eager=eager)
+    report = engine.run(sqs_event(['{"a": 1}', '{"a": "secret"}', "no json", '{"b": 2}']), handler)
+    assert ran == [{"a": 1}, {"b": 2}]
+    assert [outcome.reason for outcome in report.unsuccessful] == [FailureReason.INVALID_PAYLOAD] * 2
+    assert "secret" not in report.summary()
+
+
+# --- errors of our own --------------------------------------------------------------------------------
+
+
+class OurError(Exception):
+    pass
+
+
+def broken(*args):
+    raise OurError
+
+
+@pytest.mark.parametrize("eager", HOW)
+@pytest.mark.parametrize("suspends", [False, True])
+@pytest.mark.parametrize("in_own_loop", [True, False])
+def test_an_error_of_our_own_is_raised_and_leaves_nothing_behind(in_own_loop, suspends, eager, monkeypatch):
+    async def handler(record):
+        if suspends:
+            await asyncio.sleep(0.001)
+        if record.text == "1":
+            raise ValueError
+
+    engine = BatchEngine(eager=eager, concurrency=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(SingleLanes, "settle", broken)
+        with pytest.raises(OurError):
+            if in_own_loop:
+                engine.run(event(5), handler)
+            else:
+                asyncio.run(engine.process(event(5), handler))
+    assert len(engine.run(event(5), handler).unsuccessful) == 1
+
+
+@pytest.mark.parametrize("eager", HOW)
+@pytest.mark.parametrize("in_own_loop", [True, False])
+def test_an_error_while_starting_is_raised_and_cancels_what_is_in_flight(in_own_loop, eager, monkeypatch):
+    cancelled = []
+
+    async def handler(record):
+        try:
+            await asyncio.sleep(100)
+        finally:
+            cancelled.append(record.text)
+
+    copies = []
+
+    class Context:
+        def copy(self):
+            if copies:
+                raise OurError
+            copies.append(1)
+            return scheduler.Context()
+
+    engine = BatchEngine(eager=eager, concurrency=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduler, "copy_context", Context)
+        with pytest.raises(OurError):
+            if in_own_loop:
+                engine.run(event(5), handler)
+            else:
+                asyncio.run(engine.process(event(5), handler))
+    # A task that never took its first step has nothing to clean up.
+    assert cancelled == ["0"] or (not eager and not cancelled)
+    assert kept_loop().loop.run_until_complete(asyncio.sleep(0)) is None
