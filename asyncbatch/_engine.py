@@ -68,7 +68,8 @@ class BatchEngine(Options):
             RunningLoopError: an event loop runs in this thread; use `process`.
             KeyboardInterrupt: a handler raised it, outside Lambda.
         """
-        return run_event(self, event, bind(handler, has_lifespan=self.lifespan is not None), context)
+        job, left = run_event(self, event, bind(handler, has_lifespan=self.lifespan is not None), context)
+        return job.report(left)
 
     async def process(
         self,
@@ -168,11 +169,13 @@ class BatchHandler(Generic[H]):
             FailedBatchError: ``raise_on_failure`` asks for it.
             RunningLoopError: an event loop runs in this thread; use `process`.
         """
-        return run_event(self.engine, event, self._bound, context).response()
+        job, left = run_event(self.engine, event, self._bound, context)
+        return job.reply(left)
 
     def run(self, event: Any, context: Any = None) -> BatchReport:
         """Process an event and return the report that the reply is made from."""
-        return run_event(self.engine, event, self._bound, context)
+        job, left = run_event(self.engine, event, self._bound, context)
+        return job.report(left)
 
     async def process(
         self,

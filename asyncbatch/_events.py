@@ -82,7 +82,7 @@ def read_event(event: Any, source: EventSource | None = None) -> Batch:
     Raises:
         InvalidEventError: a record of it could not be reported on; nothing may run.
     """
-    if not is_object(event):
+    if type(event) is not dict and not is_object(event):
         problem = f"must be a JSON object with a list of records, but is {type(event).__name__}"
         raise InvalidEventError(problem)
     tag = event.get("eventSource")
@@ -172,9 +172,9 @@ def _detected(records: list[Any], named: EventSource | None) -> SourceRules:
     except (KeyError, TypeError):
         return _detected_one_by_one(records, named)
     if len(tags) == len(arns) == 1:  # the usual case, without an object per record
-        source = _origin(tags.pop(), arns.pop(), named)
-        if isinstance(source, EventSource):
-            return rules_of(source)
+        rules = _rules_by_origin(tags.pop(), arns.pop(), named)
+        if rules is not None:
+            return rules
     return _detected_one_by_one(records, named)
 
 
@@ -197,6 +197,11 @@ def _detected_one_by_one(records: list[Any], named: EventSource | None) -> Sourc
 
 
 @lru_cache(maxsize=32)  # a function has few event sources, and sees each a million times
+def _rules_by_origin(tag: object, arn: object, named: EventSource | None) -> SourceRules | None:
+    source = _origin(tag, arn, named)
+    return rules_of(source) if isinstance(source, EventSource) else None
+
+
 def _origin(tag: object, arn: object, named: EventSource | None) -> EventSource | str:
     """The event source that a record's tag and ARN tell, or what is wrong with them."""
     source = _TAGS.get(tag) if isinstance(tag, str) else None

@@ -35,8 +35,9 @@ class BoundHandler(NamedTuple):
     @property
     def threads(self) -> ThreadedHandler[..., Any] | None:
         """The handler, if it works in threads."""
-        is_threaded = isinstance(self.handler, ThreadedHandler)
-        return cast("ThreadedHandler[..., Any]", self.handler) if is_threaded else None
+        function = _within_partials(self.handler)
+        is_threaded = isinstance(function, ThreadedHandler)
+        return cast("ThreadedHandler[..., Any]", function) if is_threaded else None
 
     def inject(self, context: object, state: object) -> Handler:
         """The handler as a function of the record alone."""
@@ -95,14 +96,12 @@ def _inspect(handler: Handler) -> tuple[bool, bool]:
 
 def _refuse(handler: object) -> None:
     """Refuse what can be told to be no async function; a hint says what would be one."""
-    if isinstance(handler, ThreadedHandler):
-        return
     name = _name(handler)
     if not callable(handler):
         raise InvalidHandlerError(name, "it is not callable", "Pass an async function.")
-    function: Any = handler
-    while isinstance(function, partial):
-        function = function.func
+    function = _within_partials(handler)
+    if isinstance(function, ThreadedHandler):
+        return
     if inspect.isclass(function):
         raise InvalidHandlerError(name, "it is a class", "Pass an async function.")
     if not (inspect.isroutine(function) or _is_async(function)):
@@ -119,6 +118,12 @@ def _refuse(handler: object) -> None:
             "it is a plain function, which would hold up the event loop",
             "Write `async def`, or wrap it: threaded(fn) runs it in worker threads.",
         )
+
+
+def _within_partials(function: Any) -> Any:
+    while type(function) is partial:
+        function = function.func
+    return function
 
 
 def _is_async(function: Any) -> bool:

@@ -23,7 +23,7 @@ from asyncbatch._ledger import Ledger, SkipReason
 from asyncbatch._lifespan import lifespan_state
 from asyncbatch._loop import KeptLoop, Known, discard_loop, kept_loop, refuse_running_loop, shutdown_loop
 from asyncbatch._options import MARGIN_BOUNDS, MARGIN_SHARE, Options
-from asyncbatch._report import BatchReport, RaiseOnFailure
+from asyncbatch._report import BatchReport, BatchResponse, RaiseOnFailure
 from asyncbatch._scheduler import Observer, Run
 from asyncbatch._sources import Ordering, SourceRules
 
@@ -176,6 +176,16 @@ class Job:
             tell(self.options.hooks, BatchEnded(report))
         return report
 
+    def reply(self, left: SkipReason) -> BatchResponse:
+        """Seal, and reply. The usual reply, that nothing failed, needs no report where nobody asks for one."""
+        if (
+            0 not in self.ledger.seal(left)
+            and self.batch.window_state is None
+            and not (self.options.hooks or self.ledger.failures)
+        ):
+            return {"batchItemFailures": []}
+        return self.report(left).response()
+
     def _still_running(self) -> Sequence[int]:
         """Positions of records whose task or thread did not end."""
         threads, ledger = self.bound.threads, self.ledger
@@ -249,13 +259,24 @@ async def process_batch(
 # --- on our own loop ----------------------------------------------------------------------------------
 
 
-def run_event(options: Options, event: object, bound: BoundHandler, context: object) -> BatchReport:
+def run_event(
+    options: Options, event: object, bound: BoundHandler, context: object
+) -> tuple[Job, SkipReason]:
+    """Process an event from synchronous code.
+
+    Returns:
+        The job, to be asked for a reply or a report, and why what was not started was not.
+
+    Raises:
+        InvalidEventError: a record could not be reported on; nothing was processed.
+        RunningLoopError: an event loop runs in this thread.
+    """
     refuse_running_loop("the synchronous entry")
     budget, remaining = _time_left(options, context)
     job = Job(options, read_event(event, options.source), bound, context, budget)
-    if not options.guard_blocking:
-        return job.report(_run_here(job))
-    return _run_guarded(job, remaining)
+    if options.guard_blocking:
+        return job, _run_guarded(job, remaining)
+    return job, _run_here(job)
 
 
 def _run_here(job: Job) -> SkipReason:
@@ -317,7 +338,7 @@ def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> SkipReason:
     raise trouble
 
 
-def _run_guarded(job: Job, remaining: float | None) -> BatchReport:
+def _run_guarded(job: Job, remaining: float | None) -> SkipReason:
     """Run in the guard's thread; reply without it if a handler holds it beyond the deadline."""
     result: list[SkipReason | BaseException] = []
     loops: list[asyncio.AbstractEventLoop] = []
@@ -334,13 +355,13 @@ def _run_guarded(job: Job, remaining: float | None) -> BatchReport:
         ending = result[0]
         if isinstance(ending, BaseException):
             raise ending
-        return job.report(ending)
+        return ending
     logger.warning("a handler held the event loop beyond the deadline: its thread is left behind")
-    report = job.report()  # sealed before the thread can go on
+    job.ledger.seal(SkipReason.DEADLINE)  # before the thread can go on
     give_up_guard()
     job.left_behind = True
     loops[0].call_soon_threadsafe(_leave_loop)
-    return report
+    return SkipReason.DEADLINE
 
 
 def _leave_loop() -> None:

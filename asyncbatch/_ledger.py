@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast, final
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -210,4 +210,5 @@ def drop_tracebacks(error: BaseException) -> None:
         seen.add(id(each))
         BaseException.with_traceback(each, None)  # plain assignment is refused by frozen dataclasses
         rest += (each.__cause__, each.__context__)
-        rest += getattr(each, "exceptions", ())  # an exception group's
+        if isinstance(each, BaseExceptionGroup):
+            rest += cast("BaseExceptionGroup[BaseException]", each).exceptions

@@ -78,6 +78,10 @@ class KeptLoop:
         """Whether this process inherited the loop: its selector is shared with the parent."""
         return self._pid != os.getpid()
 
+    def is_usable(self) -> bool:
+        """Whether it is this process's, and nobody closed it."""
+        return self._pid == os.getpid() and not self.loop.is_closed()
+
     def run(self, start: Callable[[asyncio.AbstractEventLoop, Callable[[], None]], object]) -> None:
         """Run the loop until a callback stops it. No task of our own: it would cost two turns of the loop.
 
@@ -238,7 +242,7 @@ def kept_loop() -> KeptLoop:
     """This thread's loop; a new one where there is none, or none that can be trusted."""
     kept = _local.kept
     if kept is not None:
-        if not (kept.forked or kept.loop.is_closed()):
+        if kept.is_usable():
             return kept
         kept.discard()
     elif not _once:

@@ -78,14 +78,16 @@ class Record(View, Generic[P_co]):
         reader: How the model reads the payload; None where no model was given.
     """
 
-    __slots__ = ("_json", "_payload", "_reader")
+    __slots__ = ("_json", "_payload", "reader")
 
+    reader: Payload | None
+    """How the engine's model reads the payload; None without a model."""
     _json: Any
     _payload: Any
 
     def __init__(self, raw: RawRecord, reader: Payload | None = None) -> None:
         self.raw = raw
-        self._reader: Final = reader
+        self.reader = reader
 
     def __repr__(self) -> str:
         try:
@@ -128,11 +130,11 @@ class Record(View, Generic[P_co]):
     def payload(self) -> P_co:
         """The payload as the engine's ``model``, validated once per view; without a model, what `json` gives."""
         value: Any
-        if self._reader is None:
+        if self.reader is None:
             return self.json()
         value = getattr(self, "_payload", _UNREAD)
         if value is _UNREAD:
-            self._payload = value = self._validate(self._reader)
+            self._payload = value = self._validate(self.reader)
         return value
 
     def _decode(self) -> Any:

@@ -46,6 +46,10 @@ _FIRST_BURST: Final = 16
 # After the second cancellation a handler that obeys it needs this many turns of the loop to end.
 _LAST_TURNS: Final = 3
 
+# A view without its __init__, which would take as long again as making the object does, for every record.
+_new_view: Final[Callable[[type[Record[Any]]], Record[Any]]] = object.__new__
+
+_NONE_UNBEGUN: Final[tuple[list[int], list[int]]] = ([], [])
 _CANCELLED: Final = "cancelled by the handler"
 _PENDING_CANCELLATION: Final = "a cancellation was pending when the handler returned"
 
@@ -187,7 +191,7 @@ class Run:
         self.over = False
         self._live: dict[int, asyncio.Task[None]] = {}
         self._expiries: dict[int, float] = {}
-        self._unbegun: tuple[list[int], list[int]] = ([], [])
+        self._unbegun: tuple[list[int], list[int]] = _NONE_UNBEGUN if eager else ([], [])
         self._handles: dict[str | int, asyncio.Handle] = {}
 
     # --- the frame of the run -------------------------------------------------------------------------
@@ -425,7 +429,9 @@ class Run:
 
     async def _attempt(self, position: int) -> None:
         """Run one record's handler to its end. *Everything* is caught here: one record's trouble is its own."""
-        record = self._record_type(self._raws[position], self._reader)
+        record = _new_view(self._record_type)
+        record.raw = self._raws[position]
+        record.reader = self._reader
         try:
             if self._reader is None or self._has_valid_payload(position, record):
                 result = await self._handler(record)
