@@ -7,16 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final, overload
 
 from asyncbatch._events import queue_messages, read_event
-from asyncbatch._handlers import Handler, bind
+from asyncbatch._handlers import Handler, LambdaFunction, bind
 from asyncbatch._invocation import process_batch, run_event
 from asyncbatch._lanes import KeyFunction
 from asyncbatch._lifespan import Lifespan, close_lifespans
+from asyncbatch._loop import refuse_running_loop
 from asyncbatch._options import DEFAULT_GRACE, DEFAULT_LIMIT, Options
+from asyncbatch._records import Record
 from asyncbatch._report import BatchReport, BatchResponse, RaiseOnFailure
 from asyncbatch._sources import EventSource, FailureScope, Ordering
 
 if TYPE_CHECKING:
     from asyncbatch.hooks import Hook
+
+_INSTEAD: Final = "await handler.process(event, context)` or `await engine.process(event, handler, context)"
 
 H = TypeVar("H", bound=Callable[..., Any])
 
@@ -32,7 +36,7 @@ class BatchEngine(Options):
         ordering: What a lane is: an `Ordering`, or a plain function from a record to a hashable key; None for
             the event source's default.
         failure_scope: What a record that did not succeed holds back; None for the event source's default.
-        record_timeout: Seconds for one record; None for no limit.
+        record_timeout: Seconds for one record; None for no limit. It can act only where the handler waits.
         deadline_margin: Seconds before Lambda's deadline at which the batch is sealed; None for a tenth of the
             remaining time, within 0.3 and 2 seconds.
         grace: Seconds between the first cancellation of a record and the second, inside the margin.
@@ -47,6 +51,7 @@ class BatchEngine(Options):
             blocks. It costs about 0.1 ms a batch.
         hooks: Functions that are told what happens; see `asyncbatch.hooks`.
         source: The event source; None to detect it.
+        eager: Start tasks eagerly, as the interpreter can from 3.12 on; for comparisons.
 
     Raises:
         InvalidOptionError: an option, or two together, would break a rule; the message says which.
@@ -68,7 +73,9 @@ class BatchEngine(Options):
             RunningLoopError: an event loop runs in this thread; use `process`.
             KeyboardInterrupt: a handler raised it, outside Lambda.
         """
-        job, left = run_event(self, event, bind(handler, has_lifespan=self.lifespan is not None), context)
+        bound = bind(handler, has_lifespan=self.lifespan is not None)
+        refuse_running_loop("BatchEngine.run", "await engine.process(event, handler, context)")
+        job, left = run_event(self, event, bound, context)
         return job.report(left)
 
     async def process(
@@ -137,7 +144,7 @@ class BatchEngine(Options):
 
 
 @final
-class BatchHandler(Generic[H]):
+class BatchHandler(LambdaFunction, Generic[H]):
     """A record handler as a Lambda function: ``lambda_handler(event, context)`` returns the reply.
 
     Args:
@@ -158,6 +165,17 @@ class BatchHandler(Generic[H]):
         self.engine: Final = engine
         self._bound: Final = bind(handler, has_lifespan=engine.lifespan is not None)
 
+    def records(self, event: Any) -> list[Record[Any]]:
+        """The records of an event as the handler gets them, to call ``handler`` with in a test.
+
+        Raises:
+            InvalidEventError: a record could not be reported on.
+        """
+        batch = read_event(event, self.engine.source)
+        if batch.rules is None:
+            return []
+        return [batch.rules.record_type(raw, self.engine.reader) for raw in batch.raws]
+
     def __repr__(self) -> str:
         return f"<BatchHandler {getattr(self.handler, '__qualname__', self.handler)}>"
 
@@ -169,11 +187,22 @@ class BatchHandler(Generic[H]):
             FailedBatchError: ``raise_on_failure`` asks for it.
             RunningLoopError: an event loop runs in this thread; use `process`.
         """
+        refuse_running_loop(repr(self), _INSTEAD)
         job, left = run_event(self.engine, event, self._bound, context)
         return job.reply(left)
 
     def run(self, event: Any, context: Any = None) -> BatchReport:
-        """Process an event and return the report that the reply is made from."""
+        """Process an event, and return the report that the reply is made from.
+
+        Args:
+            event: The event that Lambda passes.
+            context: Lambda's context; it tells the deadline. None for none.
+
+        Raises:
+            InvalidEventError: a record could not be reported on; nothing was processed.
+            RunningLoopError: an event loop runs in this thread; use `process`.
+        """
+        refuse_running_loop(f"{self!r}.run", _INSTEAD)
         job, left = run_event(self.engine, event, self._bound, context)
         return job.report(left)
 
@@ -184,7 +213,16 @@ class BatchHandler(Generic[H]):
         *,
         deadline: float | None = None,
     ) -> BatchReport:
-        """Process an event in the caller's event loop; see `BatchEngine.process`."""
+        """Process an event in the caller's event loop; see `BatchEngine.process`.
+
+        Args:
+            event: The event that Lambda passes.
+            context: Lambda's context; it tells the deadline. None for none.
+            deadline: Seconds after which this call has returned, in place of a context.
+
+        Raises:
+            InvalidEventError: a record could not be reported on; nothing was processed.
+        """
         return await self.engine.process(event, self.handler, context, deadline=deadline)
 
 

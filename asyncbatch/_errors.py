@@ -98,7 +98,7 @@ class FailedBatchError(AsyncBatchError):
     Args:
         unsuccessful: How many records did not succeed.
         total: How many records the batch had.
-        summary: A bounded text about the failures, without any record's content.
+        summary: A bounded text about the failures.
     """
 
     def __init__(self, unsuccessful: int, total: int, summary: str = "") -> None:

@@ -82,7 +82,7 @@ def read_event(event: Any, source: EventSource | None = None) -> Batch:
     Raises:
         InvalidEventError: a record of it could not be reported on; nothing may run.
     """
-    if type(event) is not dict and not is_object(event):
+    if not is_object(event):
         problem = f"must be a JSON object with a list of records, but is {type(event).__name__}"
         raise InvalidEventError(problem)
     tag = event.get("eventSource")
@@ -288,16 +288,15 @@ _ATTRIBUTE_FIELDS: Final = {
 
 def _queue_message(message: Mapping[str, Any], arn: str, region: str) -> dict[str, Any]:
     record = {name: message[field] for field, name in _MESSAGE_FIELDS.items() if field in message}
-    record["attributes"] = message.get("Attributes", {})
-    record["messageAttributes"] = {
-        name: _message_attribute(attribute)
-        for name, attribute in message.get("MessageAttributes", {}).items()
-    }
+    record["attributes"] = message.get("Attributes") or {}
+    attributes: Mapping[str, Any] = message.get("MessageAttributes") or {}
+    record["messageAttributes"] = {name: _message_attribute(each) for name, each in attributes.items()}
     return {**record, "eventSource": "aws:sqs", "eventSourceARN": arn, "awsRegion": region}
 
 
 def _message_attribute(attribute: Mapping[str, Any]) -> dict[str, Any]:
     record = {name: attribute[field] for field, name in _ATTRIBUTE_FIELDS.items() if field in attribute}
     if "BinaryValue" in attribute:
-        record["binaryValue"] = base64.b64encode(attribute["BinaryValue"]).decode()
+        value: bytes | str = attribute["BinaryValue"]
+        record["binaryValue"] = value if isinstance(value, str) else base64.b64encode(value).decode()
     return record

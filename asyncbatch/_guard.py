@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, final
 
-from asyncbatch._loop import shutdown_loop
+from asyncbatch._loop import at_snapshot, shutdown_loop
 
 if TYPE_CHECKING:
     from queue import SimpleQueue
@@ -63,14 +63,17 @@ class _Local(threading.local):
 
 
 _local: Final = _Local()
+_once: Final[list[bool]] = []
 
 
 def guard() -> Guard:
     """The guard of the calling thread."""
     current = _local.guard
     if current is None or not current.usable:
-        if current is None:
+        if not _once:
+            _once.append(True)
             atexit.register(shutdown)
+            at_snapshot(shutdown, give_up_guard)
         current = _local.guard = Guard()
     return current
 

@@ -14,6 +14,11 @@ from asyncbatch._threads import ThreadedHandler
 
 Handler = Callable[..., Awaitable[object]]
 
+
+class LambdaFunction:
+    """Marks what handles whole batches, and so can handle no record."""
+
+
 _CONTEXT: Final = "lambda_context"
 _STATE: Final = "state"
 
@@ -87,11 +92,38 @@ def _inspect(handler: Handler) -> tuple[bool, bool]:
     """Whether a handler wants the context, and the state."""
     _refuse(handler)
     try:
-        names = inspect.signature(handler).parameters
+        parameters = list(inspect.signature(handler).parameters.values())
     except (TypeError, ValueError):  # some callables written in C do not tell
         return False, False
-    rest = list(names)[1:]  # the first one is the record, whatever its name
-    return _CONTEXT in rest, _STATE in rest
+    if not parameters or parameters[0].kind not in _POSITIONAL:
+        raise InvalidHandlerError(
+            _name(handler), "it has no first parameter for the record", "Write `async def handler(record)`."
+        )
+    rest = parameters[1:]
+    for parameter in rest:
+        _refuse_unfilled(handler, parameter)
+    names = {parameter.name for parameter in rest}
+    return _CONTEXT in names, _STATE in names
+
+
+def _refuse_unfilled(handler: Handler, parameter: inspect.Parameter) -> None:
+    """Refuse a parameter that would make every call fail."""
+    optional = parameter.default is not parameter.empty or parameter.kind in _VARIADIC
+    if optional or parameter.name in {_CONTEXT, _STATE}:
+        return
+    raise InvalidHandlerError(
+        _name(handler),
+        f"nothing fills its parameter `{parameter.name}`",
+        "A handler takes the record first, and by name `lambda_context` and `state`; others need a default.",
+    )
+
+
+_POSITIONAL: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
+_VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def _refuse(handler: object) -> None:
@@ -100,6 +132,11 @@ def _refuse(handler: object) -> None:
     if not callable(handler):
         raise InvalidHandlerError(name, "it is not callable", "Pass an async function.")
     function = _within_partials(handler)
+    whole = function.function if isinstance(function, ThreadedHandler) else function
+    if isinstance(whole, LambdaFunction):
+        raise InvalidHandlerError(
+            name, "it handles whole batches already", "Pass the function of one record: its `.handler`."
+        )
     if isinstance(function, ThreadedHandler):
         return
     if inspect.isclass(function):

@@ -8,6 +8,7 @@ a thread of its own, which is left behind when a handler holds it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Hashable, Sequence
@@ -21,10 +22,10 @@ from asyncbatch._handlers import BoundHandler
 from asyncbatch._lanes import KeyFunction, Lanes, build_lanes, refuse_illegal
 from asyncbatch._ledger import Ledger, SkipReason
 from asyncbatch._lifespan import lifespan_state
-from asyncbatch._loop import KeptLoop, Known, discard_loop, kept_loop, refuse_running_loop, shutdown_loop
+from asyncbatch._loop import KeptLoop, Known, discard_loop, kept_loop, shutdown_loop
 from asyncbatch._options import MARGIN_BOUNDS, MARGIN_SHARE, Options
 from asyncbatch._report import BatchReport, BatchResponse, RaiseOnFailure
-from asyncbatch._scheduler import Observer, Run
+from asyncbatch._scheduler import Observer, Run, Threads
 from asyncbatch._sources import Ordering, SourceRules
 
 if TYPE_CHECKING:
@@ -118,8 +119,6 @@ class Job:
         options, rules, threads = self.options, self.batch.rules, self.bound.threads
         assert rules is not None, "a batch with records has a source"  # noqa: S101 - narrows a type
         assert self._lanes is not None, "begin has run"  # noqa: S101 - narrows a type
-        if threads is not None:
-            threads.sized(options.concurrency)
         self.run = Run(
             self.batch.raws,
             self._lanes,
@@ -131,7 +130,7 @@ class Job:
             stop_at=self.stop_at,
             record_timeout=options.record_timeout,
             grace=options.grace,
-            handler_arms_timeout=threads is not None and options.record_timeout is not None,
+            threads=None if threads is None else Threads(options.concurrency),
             observer=_HookObserver(options.hooks, self.batch, rules, self.ledger) if options.hooks else None,
             eager=options.eager,
         )
@@ -269,9 +268,7 @@ def run_event(
 
     Raises:
         InvalidEventError: a record could not be reported on; nothing was processed.
-        RunningLoopError: an event loop runs in this thread.
     """
-    refuse_running_loop("the synchronous entry")
     budget, remaining = _time_left(options, context)
     job = Job(options, read_event(event, options.source), bound, context, budget)
     if options.guard_blocking:
@@ -305,7 +302,10 @@ def _run_here(job: Job) -> SkipReason:
 def _run_records(job: Job, run: Run, kept: KeptLoop) -> SkipReason:
     known = kept.known()
     try:
-        kept.run(run.start)
+        if job.bound.threads is None:
+            kept.run(run.start)
+        else:
+            kept.run_in_task(run.start)
     except BaseException as error:  # noqa: BLE001 - a signal's, or a callback's that a handler left
         run.interrupt(error)
     if run.is_clean and kept.is_clean:  # the usual end, in which there is nothing to tidy up
@@ -322,7 +322,7 @@ def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> SkipReason:
         run.stop()
     run.seal()
     kept.spoiled = stopped or (run.unsettled and not kept.finish(run.cut_off()))
-    trouble = run.close()
+    trouble = run.close() or kept.interrupt
     grace = 0.0 if job.is_late else job.options.grace
     kept.spoiled = kept.spoiled or bool(run.stragglers) or not kept.tidy(known, grace)
     interrupt = isinstance(trouble, KeyboardInterrupt | SystemExit)
@@ -356,11 +356,13 @@ def _run_guarded(job: Job, remaining: float | None) -> SkipReason:
         if isinstance(ending, BaseException):
             raise ending
         return ending
-    logger.warning("a handler held the event loop beyond the deadline: its thread is left behind")
     job.ledger.seal(SkipReason.DEADLINE)  # before the thread can go on
-    give_up_guard()
     job.left_behind = True
-    loops[0].call_soon_threadsafe(_leave_loop)
+    give_up_guard()
+    for loop in loops:
+        with contextlib.suppress(RuntimeError):  # the thread has gone on meanwhile, and closed its loop
+            loop.call_soon_threadsafe(_leave_loop)
+    logger.warning("a handler held the event loop beyond the deadline: its thread is left behind")
     return SkipReason.DEADLINE
 
 

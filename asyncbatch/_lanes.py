@@ -40,6 +40,10 @@ class Lanes(Protocol):
         """The position to start next; None while nothing may start."""
         ...
 
+    def allows(self, position: int) -> bool:
+        """Whether a position that was taken may still be started, after what has failed meanwhile."""
+        ...
+
     def settle(self, position: int, succeeded: bool) -> None:  # noqa: FBT001 - once per record
         """Note that a record ended: the rest of its lane moves up, or is held back."""
         ...
@@ -54,13 +58,14 @@ class SingleLanes:
         scope: What a failure holds back.
     """
 
-    __slots__ = ("_ledger", "_positions", "_scope", "queue")
+    __slots__ = ("_cut", "_ledger", "_positions", "_scope", "queue")
 
     def __init__(self, ledger: Ledger, scope: FailureScope) -> None:
         self.queue = False
         self._ledger = ledger
         self._scope = scope
-        self._positions = iter(range(len(ledger.succeeded)))
+        self._cut = len(ledger.succeeded)
+        self._positions = iter(range(self._cut))
 
     def take(self) -> int | None:
         """The next position."""
@@ -71,9 +76,14 @@ class SingleLanes:
         """Whether all were started or held back."""
         return not length_hint(self._positions)
 
-    def settle(self, position: int, succeeded: bool) -> None:  # noqa: ARG002, FBT001 - once per record
+    def allows(self, position: int) -> bool:
+        """Whether nothing before it halts the batch."""
+        return position < self._cut
+
+    def settle(self, position: int, succeeded: bool) -> None:  # noqa: FBT001 - once per record
         """All that was not started stands behind a failed record, because positions ascend."""
         if not succeeded and self._scope is FailureScope.BATCH:
+            self._cut = min(self._cut, position)
             for later in self._positions:
                 self._ledger.skip(later, SkipReason.BATCH_HALTED)
 
@@ -106,6 +116,10 @@ class _QueuedLanes:
             self._left += len(lane)
             for position, follower in pairwise(lane):
                 self._next[position] = follower
+
+    def allows(self, position: int) -> bool:
+        """Whether nothing before it halts the batch."""
+        return position < self._cut
 
     @property
     def exhausted(self) -> bool:

@@ -7,7 +7,7 @@ redelivery, never a record.
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast, final
 
@@ -103,7 +103,7 @@ class Ledger:
         trace = ""
         if error is not None:
             message = message or describe(error)
-            if len(self.failures) < TRACED_FAILURES:
+            if len(self.failures) < TRACED_FAILURES and reason is FailureReason.RAISED:
                 trace = _trace(error.__traceback__)
         self.failures[position] = Failure(reason, error, message or reason.value, trace)
         if error is not None:
@@ -127,7 +127,7 @@ class Ledger:
 
     def _settle(self, left: SkipReason) -> bytes:
         settled = bytearray(self.succeeded)
-        for position in self.failures:
+        for position in list(self.failures):  # a handler in a thread that was left behind may still fail
             settled[position] = 0
         for position, done in enumerate(settled):
             if done or position in self.failures or position in self.skips:
@@ -200,7 +200,7 @@ _OWN_FOLDER: Final = os.path.dirname(__file__)  # noqa: PTH120 - pathlib costs i
 
 
 def drop_tracebacks(error: BaseException) -> None:
-    """Cut an error, and the errors it carries, loose from the frames they pin (and the records in those)."""
+    """Cut an error, and up to a hundred that it carries, loose from the frames that they pin."""
     seen: set[int] = set()
     rest: list[BaseException | None] = [error]
     while rest and len(seen) < _CHAIN:
@@ -208,7 +208,14 @@ def drop_tracebacks(error: BaseException) -> None:
         if each is None or id(each) in seen:
             continue
         seen.add(id(each))
-        BaseException.with_traceback(each, None)  # plain assignment is refused by frozen dataclasses
-        rest += (each.__cause__, each.__context__)
+        # The base class is asked, because a class of somebody's own may answer with anything.
+        BaseException.with_traceback(each, None)
+        rest += (_CAUSE(each), _CONTEXT(each))
         if isinstance(each, BaseExceptionGroup):
             rest += cast("BaseExceptionGroup[BaseException]", each).exceptions
+
+
+_CAUSE: Final[Callable[[BaseException], BaseException | None]] = BaseException.__dict__["__cause__"].__get__
+_CONTEXT: Final[Callable[[BaseException], BaseException | None]] = BaseException.__dict__[
+    "__context__"
+].__get__

@@ -7,6 +7,7 @@ need; a record's task comes and goes. What it yields is injected into handlers a
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Hashable
 from contextlib import AbstractAsyncContextManager
 from contextvars import Context, ContextVar, copy_context
@@ -14,6 +15,8 @@ from typing import Any, Final, final
 from weakref import WeakKeyDictionary
 
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
+
+logger: Final = logging.getLogger("asyncbatch")
 
 _inside: ContextVar[bool] = ContextVar("asyncbatch_lifespan", default=False)
 
@@ -43,15 +46,25 @@ class Host:
         except BaseException as error:
             if self.ready.done():
                 raise
-            # Told to whoever waits for the state; CancelledError cannot be a future's exception.
-            cancelled = isinstance(error, asyncio.CancelledError)
-            self.ready.set_exception(
-                RuntimeError("the lifespan was cancelled while it opened") if cancelled else error
-            )
+            self.ready.set_exception(_told(error))
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is open or opens, and will not be left."""
+        return not (self.task.done() or self._leave.is_set())
 
     def leave(self) -> None:
         """Let the context manager exit."""
         self._leave.set()
+
+
+def _told(error: BaseException) -> Exception:
+    """What whoever waits for the state is told: futures refuse some errors, and others would end the process."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    told = RuntimeError(f"the lifespan did not open: {type(error).__name__}")
+    told.__cause__ = error
+    return told
 
 
 _hosts: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Host]]] = WeakKeyDictionary()
@@ -69,17 +82,28 @@ async def lifespan_state(owner: Hashable, lifespan: Lifespan, within: float | No
         Whether it is open, and its state.
     """
     loop = asyncio.get_running_loop()
+    _forget_closed_loops()
     hosts = _hosts.setdefault(loop, {})
-    host = hosts.get(owner)
-    if host is None or host.task.done():
-        host = hosts[owner] = Host(lifespan, loop)
-    if not host.ready.done():
-        await asyncio.wait([host.ready], timeout=within)
+    while True:
+        host = hosts.get(owner)
+        if host is None or not host.usable:
+            host = hosts[owner] = Host(lifespan, loop)
         if not host.ready.done():
-            return False, None
-    if host.ready.exception() is not None:
-        del hosts[owner]
-    return True, host.ready.result()
+            await asyncio.wait([host.ready], timeout=within)
+            if not host.ready.done():
+                return False, None
+        if host.ready.exception() is not None:
+            if hosts.get(owner) is host:
+                del hosts[owner]
+            return True, host.ready.result()
+        if host.usable:  # else it was left while we waited
+            return True, host.ready.result()
+
+
+def _forget_closed_loops() -> None:
+    # A host refers to its loop, so that the dictionary alone would never forget one.
+    for loop in [each for each in _hosts if each.is_closed()]:
+        del _hosts[loop]
 
 
 def made_by_lifespan(task: asyncio.Task[Any]) -> bool:
@@ -106,11 +130,15 @@ async def close_lifespans(owner: Hashable | None, within: float) -> None:
     tasks = [host.task for host in leaving if not host.task.done()]
     if not tasks:
         return
-    _, late = await asyncio.wait(tasks, timeout=within)
+    left, late = await asyncio.wait(tasks, timeout=within)
     for task in late:
         task.cancel()
     if late:
         await asyncio.wait(late, timeout=within)
+    for task in left:
+        error = task.exception()
+        if error is not None:
+            logger.warning("a lifespan raised on its exit: %s", type(error).__name__)
 
 
 def forget_lifespans(loop: asyncio.AbstractEventLoop) -> None:

@@ -58,7 +58,8 @@ class KeptLoop:
     - ``_idle_since``: when the last run on it ended, on the loop's clock;
     - ``closing``: `shutdown` was asked for during a run;
     - ``spoiled``: a task on it does not end;
-    - ``has_lifespans``: tasks may be on it that belong there.
+    - ``has_lifespans``: tasks may be on it that belong there;
+    - ``interrupt``: what a person did while handlers were given the grace.
     """
 
     def __init__(self) -> None:
@@ -72,6 +73,7 @@ class KeptLoop:
         self.closing = False
         self.spoiled = False
         self.has_lifespans = False
+        self.interrupt: KeyboardInterrupt | None = None
 
     @property
     def forked(self) -> bool:
@@ -94,6 +96,19 @@ class KeptLoop:
         finally:
             self._idle_since = self.time()
 
+    def run_in_task(self, start: Callable[[asyncio.AbstractEventLoop, Callable[[], None]], object]) -> None:
+        """The same within one task: anyio keeps its worker threads for as long as the outermost task lives."""
+        task = self.loop.create_task(_started(start))
+        try:
+            self.loop.run_until_complete(task)
+        except asyncio.CancelledError:  # a handler cancelled every task
+            return
+        except RuntimeError:
+            if task.done():
+                raise  # else a handler stopped the loop
+        finally:
+            self._idle_since = self.time()
+
     def complete(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end."""
         return self.loop.run_until_complete(main)
@@ -105,6 +120,9 @@ class KeptLoop:
         """
         try:
             self.loop.run_until_complete(main)
+        except KeyboardInterrupt as error:
+            self.interrupt = error
+            return False
         except BaseException:  # noqa: BLE001 - the loop is given up, which is all there is to say
             return False
         finally:
@@ -199,6 +217,12 @@ def _no_tasks() -> bool:
     return bool(_TASK_SETS) and not any(_TASK_SETS)
 
 
+async def _started(start: Callable[[asyncio.AbstractEventLoop, Callable[[], None]], object]) -> None:
+    stopped = asyncio.Event()
+    start(asyncio.get_running_loop(), stopped.set)
+    await stopped.wait()
+
+
 async def _turns(number: int) -> None:
     for _ in range(number):
         await asyncio.sleep(0)
@@ -258,15 +282,19 @@ def discard_loop() -> None:
         kept.discard()
 
 
-def refuse_running_loop(entry: str) -> None:
+def refuse_running_loop(entry: str, instead: str) -> None:
     """Refuse a synchronous entry inside a running loop.
+
+    Args:
+        entry: What was called.
+        instead: What works there.
 
     Raises:
         RunningLoopError: an event loop runs in this thread.
     """
     # The function that raises when there is none costs ten times as much.
     if asyncio._get_running_loop() is not None:  # noqa: SLF001 - documented, underscore and all
-        raise RunningLoopError(entry)
+        raise RunningLoopError(entry, instead)
 
 
 def shutdown_loop(timeout: float = 0.25) -> None:
@@ -288,16 +316,24 @@ def shutdown_loop(timeout: float = 0.25) -> None:
 def _at_first_loop() -> None:
     _once.add("registered")
     atexit.register(shutdown_loop)
-    # Lambda SnapStart: connections do not survive a snapshot, and the clock may jump.
-    # https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html
-    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-        _register_snapshot_hooks()
+    at_snapshot(shutdown_loop, discard_loop)
 
 
-def _register_snapshot_hooks() -> None:
+def at_snapshot(before: Callable[[], None], after: Callable[[], None]) -> None:
+    """Have functions called before a snapshot is taken, and after it is restored, where there are any.
+
+    Connections do not survive a snapshot, and the clock may jump.
+    https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html
+
+    Args:
+        before: Called before the snapshot.
+        after: Called after each restore.
+    """
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") != "snap-start":
+        return
     try:
         import snapshot_restore_py as hooks  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]  # Lambda's own
     except ImportError:
         return
-    hooks.register_before_snapshot(shutdown_loop)
-    hooks.register_after_restore(discard_loop)
+    hooks.register_before_snapshot(before)
+    hooks.register_after_restore(after)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncbatch._errors import InvalidOptionError
@@ -54,12 +56,14 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse what would break a rule."""
         _check_numbers(self)
+        _check_types(self)
         refuse_illegal(
             self.ordering,
             self.failure_scope,
             None if self.source is None else rules_of(self.source),
         )
-        if self.raise_on_failure not in {None, "never", "entire_batch", "any"}:
+        object.__setattr__(self, "hooks", tuple(self.hooks))
+        if self.raise_on_failure not in (None, "never", "entire_batch", "any"):
             raise InvalidOptionError(
                 "raise_on_failure",
                 f"is {self.raise_on_failure!r:.50}",
@@ -93,3 +97,50 @@ def _check_seconds(name: str, value: Any, least: str = "from 0 on") -> None:
     valid = type(value) in {int, float} and 0 <= value < float("inf") and (value or least != "above 0")
     if not valid:
         raise InvalidOptionError(name, f"must be a number of seconds {least}, but is {value!r:.50}")
+
+
+def _check_types(options: Options) -> None:
+    _check_type("failure_scope", options.failure_scope, FailureScope)
+    _check_type("source", options.source, EventSource)
+    hooks: Any = options.hooks
+    if not isinstance(hooks, Sequence):
+        raise InvalidOptionError("hooks", f"must be a list of functions, but is {type(hooks).__name__}")
+    for hook in options.hooks:
+        if not callable(hook) or inspect.iscoroutinefunction(hook):
+            raise InvalidOptionError("hooks", f"must be plain functions, but one is {hook!r:.100}")
+    if isinstance(options.model, str) or _is_plain_value(options.model):
+        raise InvalidOptionError("model", f"must be a type, but is of type {type(options.model).__name__}")
+    _check_lifespan(options.lifespan)
+
+
+def _check_type(name: str, value: Any, wanted: type[Enum]) -> None:
+    if value is not None and type(value) is not wanted:
+        members = ", ".join(f"{wanted.__name__}.{member.name}" for member in wanted)
+        raise InvalidOptionError(name, f"must be one of {members}, but is {value!r:.50}")
+
+
+def _is_plain_value(model: object) -> bool:
+    """Whether this is an instance of a model rather than one."""
+    return hasattr(model, "model_fields_set") and not inspect.isclass(model)
+
+
+def _check_lifespan(lifespan: Any) -> None:
+    if lifespan is None:
+        return
+    if inspect.isasyncgenfunction(lifespan) or inspect.iscoroutinefunction(lifespan):
+        raise InvalidOptionError(
+            "lifespan", "must make an async context manager", "Put @contextlib.asynccontextmanager on it."
+        )
+    is_manager = hasattr(lifespan, "__aenter__") and not inspect.isclass(lifespan)
+    if is_manager or not callable(lifespan):
+        raise InvalidOptionError(
+            "lifespan",
+            "must be a function that makes an async context manager",
+            "Pass it without calling it.",
+        )
+    try:
+        inspect.signature(lifespan).bind()
+    except TypeError as error:
+        raise InvalidOptionError("lifespan", f"is called without arguments ({error})") from None
+    except ValueError:  # some callables written in C do not tell
+        return

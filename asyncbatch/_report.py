@@ -202,7 +202,10 @@ class BatchReport:
         return response
 
     def summary(self) -> str:
-        """Counts by kind and the first failures, without any record's content; at most about 20 KiB."""
+        """Counts by kind and the first failures; at most about 20 KiB.
+
+        No payload is in it; the texts of the handler's exceptions are, cut at 1 KiB each.
+        """
         return "\n".join(self._summary_lines())
 
     # --- the parts ------------------------------------------------------------------------------------

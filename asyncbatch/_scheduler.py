@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from time import monotonic  # noqa: TID251 - see clock_of
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
 from asyncbatch._ledger import FailureReason, Ledger, SkipReason, describe_invalid
 from asyncbatch._records import Payload, Record
@@ -53,8 +53,38 @@ _NONE_UNBEGUN: Final[tuple[list[int], list[int]]] = ([], [])
 _CANCELLED: Final = "cancelled by the handler"
 _PENDING_CANCELLATION: Final = "a cancellation was pending when the handler returned"
 
-begin_timeout: Final[ContextVar[Callable[[], None] | None]] = ContextVar("begin_timeout", default=None)
-"""Lets the timeout of the record in whose task it is read begin to count; call it in the loop's thread."""
+
+@final
+class Threads:
+    """The worker threads of one run.
+
+    Args:
+        limit: Most of them at work.
+    """
+
+    __slots__ = ("limit", "limiter")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.limiter: Any = None
+        """Made by the first record that is handled in a thread."""
+
+
+@final
+class ThreadedRecord(NamedTuple):
+    """What a handler that works in threads has to know of its record.
+
+    Attributes:
+        threads: The threads of the run.
+        begin: Lets the record's timeout begin to count; to be called in the loop's thread.
+    """
+
+    threads: Threads
+    begin: Callable[[], None]
+
+
+threaded_record: Final[ContextVar[ThreadedRecord | None]] = ContextVar("threaded_record", default=None)
+"""Set for the record in whose task it is read, where its handler works in threads."""
 
 _TASK_NAME: Final = "asyncbatch record"
 
@@ -101,8 +131,8 @@ class Run:
         stop_at: When the batch is sealed, in seconds of the loop's clock; None for no deadline.
         record_timeout: Seconds for one record; None for no limit.
         grace: Seconds between the first cancellation of a record and the next.
-        handler_arms_timeout: The handler says itself when its record's timeout begins to count, through
-            `begin_timeout` (a thread may have to wait for its turn).
+        threads: The worker threads, where the handler works in some: then a record's timeout begins to count
+            with its thread, which may have to wait for its turn.
         observer: Who is told of starts and ends; None for nobody.
         eager: Start tasks eagerly. 3.11 cannot.
     """
@@ -116,7 +146,6 @@ class Run:
         "_expiries",
         "_grace",
         "_handler",
-        "_handler_arms_timeout",
         "_handles",
         "_lanes",
         "_ledger",
@@ -135,6 +164,7 @@ class Run:
         "_slice_ends",
         "_stop_at",
         "_tell_success",
+        "_threads",
         "_time",
         "_trouble",
         "_unbegun",
@@ -159,7 +189,7 @@ class Run:
         stop_at: float | None = None,
         record_timeout: float | None = None,
         grace: float = 0.1,
-        handler_arms_timeout: bool = False,
+        threads: Threads | None = None,
         observer: Observer | None = None,
         eager: bool = CAN_START_EAGERLY,
     ) -> None:
@@ -178,7 +208,7 @@ class Run:
         self._stop_at = stop_at
         self._record_timeout = record_timeout
         self._grace = grace
-        self._handler_arms_timeout = handler_arms_timeout
+        self._threads = threads
         self._observer = observer
         self._eager = eager
         self._burst = self._room = limit if eager else min(limit, _FIRST_BURST)
@@ -233,7 +263,7 @@ class Run:
         self._settled = settled
         self._open_slice()
         if self._stop_at is not None and self.unsettled:
-            self._handles["deadline"] = loop.call_at(self._stop_at, self._on_deadline)
+            self._handles["deadline"] = loop.call_at(self._stop_at, self._on_deadline, context=self._context)
 
     @property
     def unsettled(self) -> bool:
@@ -270,6 +300,7 @@ class Run:
             What stopped the run: a cancellation, an interrupt, or an error of our own.
         """
         self.over = True
+        self._tell_success = None  # it may be a method of this object: a cycle
         for handle in self._handles.values():
             handle.cancel()
         return self._trouble
@@ -356,7 +387,7 @@ class Run:
         self._paused = True
         if not self._eager:
             self._slice_ends = self._time() + _SLICE
-        self._handles["slice"] = self._loop.call_soon(self._open_slice)
+        self._handles["slice"] = self._loop.call_soon(self._open_slice, context=self._context)
 
     def _fill(self, now: float) -> None:  # noqa: C901 - the hot loop: a call per case would be paid per record
         """Start records while there is room, work and time. What stands in this loop is paid per record."""
@@ -364,7 +395,7 @@ class Run:
         loop, context, attempt, eager = self._loop, self._context, self._attempt, self._eager
         succeeded, started, ended = self._ledger.succeeded, self._ledger.started, self._ledger.ended
         slice_ends, tell_success = self._slice_ends, self._tell_success
-        prepare = self._prepare if self._observer is not None or self._handler_arms_timeout else None
+        prepare = self._prepare if self._observer is not None or self._threads is not None else None
         try:
             while self._admitting and len(live) < limit:
                 if now >= slice_ends or not self._room:
@@ -374,10 +405,10 @@ class Run:
                 if position is None:
                     self._admitting = not self._lanes.exhausted
                     break
-                started[position] = now
                 own = context.copy()
                 if prepare is not None:
                     prepare(position, own)
+                started[position] = now
                 if eager:
                     task = Task(attempt(position), loop=loop, name=_TASK_NAME, context=own, eager_start=True)  # type: ignore[call-arg,unused-ignore]  # 3.12 and later
                     if task.done():  # it never waited
@@ -392,7 +423,7 @@ class Run:
                     self._room -= 1
                     self._expect_begin(position)
                 live[position] = task
-                if self._record_timeout is not None and not self._handler_arms_timeout:
+                if self._record_timeout is not None and self._threads is None:
                     self._arm(position, now)
                 now = time()
         except BaseException as error:  # noqa: BLE001 - our own, or a signal's: it is raised at the end
@@ -404,7 +435,7 @@ class Run:
         """Look after a task that is not started eagerly: cancelled before its first step, it ends silently."""
         self._unbegun[1].append(position)
         if "begin" not in self._handles:
-            self._handles["begin"] = self._loop.call_soon(self._check_begun)
+            self._handles["begin"] = self._loop.call_soon(self._check_begun, context=self._context)
 
     def _check_begun(self) -> None:
         # What was started before the last turn has had its first step by now; what is younger may not.
@@ -417,13 +448,14 @@ class Run:
                 self._ledger.fail(position, FailureReason.CANCELLED, None, _CANCELLED)
                 self._settle(position)
         if younger and "begin" not in self._handles:
-            self._handles["begin"] = self._loop.call_soon(self._check_begun)
+            self._handles["begin"] = self._loop.call_soon(self._check_begun, context=self._context)
 
     def _prepare(self, position: int, context: Context) -> None:
         if self._observer is not None:
-            self._observer.started(position)
-        if self._handler_arms_timeout:
-            context.run(begin_timeout.set, partial(self._arm, position))
+            context.run(self._observer.started, position)
+        if self._threads is not None:
+            begin = partial(self._arm, position)
+            context.run(threaded_record.set, ThreadedRecord(self._threads, begin))
 
     # --- one record -----------------------------------------------------------------------------------
 
@@ -433,6 +465,8 @@ class Run:
         record.raw = self._raws[position]
         record.reader = self._reader
         try:
+            if not self._eager and not self._may_begin(position):
+                return
             if self._reader is None or self._has_valid_payload(position, record):
                 result = await self._handler(record)
                 if result is None or self._is_plain(position, result):
@@ -447,6 +481,21 @@ class Run:
         finally:
             if position in self._live:  # else it ended inside its own start, and `_fill` goes on
                 self._settle(position)
+
+    def _may_begin(self, position: int) -> bool:
+        """Whether a task that was not started eagerly may do its work now that its turn has come."""
+        now = self._time()
+        if self._stop_at is not None and now >= self._stop_at:
+            reason = SkipReason.DEADLINE
+        elif not self._admitting and self._left is SkipReason.STOPPED:
+            reason = SkipReason.STOPPED
+        elif not self._lanes.allows(position):
+            reason = SkipReason.BATCH_HALTED
+        else:
+            return True
+        self._ledger.started[position] = None
+        self._ledger.skip(position, reason)
+        return False
 
     def _failed(self, position: int, error: BaseException) -> None:
         if isinstance(error, asyncio.CancelledError):
@@ -520,13 +569,15 @@ class Run:
         """
         if self._record_timeout is None or self.over or position not in self._live:
             return
+        if position in self._expiries or position in self._ledger.failures:
+            return
         self._expiries[position] = (self._time() if now is None else now) + self._record_timeout
         if "expiry" not in self._handles:
             self._set_timer()
 
     def _set_timer(self) -> None:
         first = next(iter(self._expiries.values()))
-        self._handles["expiry"] = self._loop.call_at(first, self._on_timer)
+        self._handles["expiry"] = self._loop.call_at(first, self._on_timer, context=self._context)
 
     def _on_timer(self) -> None:
         del self._handles["expiry"]
@@ -548,7 +599,9 @@ class Run:
         task = self._live.get(position)
         if task is not None:
             task.cancel()
-            self._handles[position] = self._loop.call_later(self._grace, self._cancel_until_ended, position)
+            self._handles[position] = self._loop.call_later(
+                self._grace, self._cancel_until_ended, position, context=self._context
+            )
 
 
 def _has_not_begun(task: Task[None]) -> bool:

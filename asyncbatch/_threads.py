@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, ParamSpec, TypeVar, final
 
 from asyncbatch._errors import InvalidHandlerError
-from asyncbatch._scheduler import begin_timeout
+from asyncbatch._scheduler import Threads, threaded_record
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -19,24 +19,18 @@ R = TypeVar("R")
 class ThreadedHandler(Generic[P, R]):
     """An async handler that calls a plain function in a worker thread. Made by `threaded`.
 
-    The threads come from a limiter of the handler's own, as large as the engine's limit: anyio's default of
-    40 threads for the whole program would be a second, hidden limit.
+    The threads come from a limiter of the run's own, as large as the engine's limit: anyio's default of 40
+    threads for the whole program would be a second, hidden limit. (It holds where the handler is called by
+    something else than an engine.)
     """
 
     def __init__(self, function: Callable[P, R]) -> None:
         functools.update_wrapper(self, function)
         self.function: Final = function
-        self._limiter: Any = None
-        self._limiter_loop: asyncio.AbstractEventLoop | None = None
-        self._size = 1
         self._running: dict[object, object] = {}
 
     def __repr__(self) -> str:
         return f"<threaded {getattr(self.function, '__qualname__', 'function')}>"
-
-    def sized(self, limit: int) -> None:
-        """Let as many threads work at once as the engine lets records be in flight."""
-        self._size = limit
 
     def is_running(self, raw: object) -> bool:
         """Whether a thread is still at work on this raw record: threads cannot be stopped."""
@@ -47,33 +41,32 @@ class ThreadedHandler(Generic[P, R]):
         import anyio.to_thread  # noqa: PLC0415 - anyio loads when a feature that needs it is used
 
         loop = asyncio.get_running_loop()
-        begin = begin_timeout.get()
+        record = threaded_record.get()
+        threaded_record.set(None)  # what the function itself calls is not this record's handler
         raw = getattr(args[0], "raw", args[0]) if args else None
-
         call = object()
 
         def work() -> R:
             self._running[call] = raw
             try:
-                if begin is not None:
-                    loop.call_soon_threadsafe(begin)
+                if record is not None:
+                    loop.call_soon_threadsafe(record.begin)
                 return self.function(*args, **kwargs)
             finally:
                 del self._running[call]
 
         # Not asyncio's: there a StopIteration hangs for ever before 3.13 (python/cpython#112182), and a thread
         # that cannot be abandoned would make the reply late.
-        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads(loop))
+        limiter = None if record is None else _limiter(record.threads)
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
 
-    def _threads(self, loop: asyncio.AbstractEventLoop) -> Any:
-        import anyio  # noqa: PLC0415 - anyio loads when a feature that needs it is used
 
-        if self._limiter_loop is not loop:
-            # What an abandoned thread of another loop holds is never given back there.
-            self._limiter, self._limiter_loop = anyio.CapacityLimiter(self._size), loop
-        elif self._limiter.total_tokens != self._size:
-            self._limiter.total_tokens = self._size
-        return self._limiter
+def _limiter(threads: Threads) -> Any:
+    import anyio  # noqa: PLC0415 - anyio loads when a feature that needs it is used
+
+    if threads.limiter is None:
+        threads.limiter = anyio.CapacityLimiter(threads.limit)
+    return threads.limiter
 
 
 def threaded(function: Callable[P, R]) -> ThreadedHandler[P, R]:

@@ -70,5 +70,7 @@ class BatchEnded:
     report: BatchReport
 
 
+__all__ = ["BatchEnded", "BatchStarted", "Hook", "HookEvent", "RecordEnded", "RecordStarted"]
+
 HookEvent = BatchStarted | RecordStarted | RecordEnded | BatchEnded
 Hook = Callable[[HookEvent], None]

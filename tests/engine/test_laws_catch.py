@@ -144,7 +144,7 @@ MUTANTS = {
     ),
     "no deadline": (
         Run.start,
-        "loop.call_at(self._stop_at, self._on_deadline)",
+        "loop.call_at(self._stop_at, self._on_deadline, context=self._context)",
         "loop.call_at(self._stop_at + 50.0, self._on_deadline)",
         laws.the_reply_is_on_time,
     ),

@@ -191,7 +191,7 @@ def test_failing_to_open_is_raised_and_tried_again():
 
 def test_cancelled_while_it_opens_is_an_error_not_a_cancellation():
     resource = Resource(error=asyncio.CancelledError())
-    with pytest.raises(RuntimeError, match="cancelled while it opened"):
+    with pytest.raises(RuntimeError, match="did not open: CancelledError"):
         states_of_a_run(BatchEngine(lifespan=resource))
 
 

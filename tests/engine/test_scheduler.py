@@ -187,12 +187,19 @@ def test_timeouts_expire_one_by_one():
     assert {outcome.reason for outcome in report.outcomes} == {FailureReason.TIMED_OUT}
 
 
-def test_a_thread_that_says_late_that_it_starts_arms_no_timeout():
+def test_a_thread_that_says_late_that_it_starts_arms_no_timeout(monkeypatch):
     begins = []
+
+    class Noted(scheduler.ThreadedRecord):
+        def __new__(cls, threads, begin):
+            begins.append(begin)
+            return super().__new__(cls, threads, begin)
 
     @threaded
     def handler(record):
-        begins.append(scheduler.begin_timeout.get())
+        pass
+
+    monkeypatch.setattr(scheduler, "ThreadedRecord", Noted)
 
     async def main():
         loop = asyncio.get_running_loop()
