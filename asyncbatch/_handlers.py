@@ -6,7 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final, NamedTuple, cast, final
+from typing import Any, Final, cast, final
 from weakref import WeakKeyDictionary
 
 from asyncbatch._errors import InvalidHandlerError
@@ -24,18 +24,21 @@ _STATE: Final = "state"
 
 
 @final
-class BoundHandler(NamedTuple):
+class BoundHandler:
     """A checked handler.
 
-    Attributes:
+    Args:
         handler: What the user gave.
         wants_context: It has a parameter ``lambda_context``.
         wants_state: It has a parameter ``state``.
     """
 
-    handler: Handler
-    wants_context: bool
-    wants_state: bool
+    __slots__ = ("handler", "wants_context", "wants_state")
+
+    def __init__(self, handler: Handler, wants_context: bool, wants_state: bool) -> None:  # noqa: FBT001 - all are given
+        self.handler = handler
+        self.wants_context = wants_context
+        self.wants_state = wants_state
 
     @property
     def threads(self) -> ThreadedHandler[..., Any] | None:

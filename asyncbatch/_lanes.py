@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
@@ -217,9 +217,9 @@ class LongestLanes(_QueuedLanes):
 
     More mutable state:
 
-    - ``_rest``: for every position how many its lane has from there on;
+    - ``_rest``: for every position how many its lane has from there on, negative: the longest sorts first;
     - ``_waiting``: the positions that may start, by that number;
-    - ``_lengths``: the numbers for which there are any, negative, a heap: few, where lanes are many.
+    - ``_lengths``: the numbers for which there are any, a heap: few, where lanes are many.
     """
 
     __slots__ = ("_lengths", "_rest", "_waiting")
@@ -227,32 +227,31 @@ class LongestLanes(_QueuedLanes):
     def __init__(self, lanes: Iterable[list[int]], ledger: Ledger, scope: FailureScope) -> None:
         lanes = list(lanes)
         super().__init__(lanes, ledger, scope)
-        self._rest = [0] * self._cut
-        self._waiting: dict[int, deque[int]] = {}
+        self._rest = rest = [0] * self._cut
+        self._waiting: defaultdict[int, deque[int]] = defaultdict(deque)
         self._lengths: list[int] = []
         for lane in lanes:
-            for rest, position in enumerate(reversed(lane), 1):
-                self._rest[position] = rest
+            for position, left in zip(lane, range(-len(lane), 0), strict=True):
+                rest[position] = left
             self._readmit(lane[0])
 
     def take(self) -> int | None:
         """The next position of the longest lane."""
-        if not self._lengths:
+        lengths = self._lengths
+        if not lengths:
             return None
-        positions = self._waiting[-self._lengths[0]]
+        positions = self._waiting[lengths[0]]
         position = positions.popleft()
         if not positions:
-            heappop(self._lengths)
+            heappop(lengths)
         self._left -= 1
         return position
 
     def _readmit(self, position: int) -> None:
         rest = self._rest[position]
-        positions = self._waiting.get(rest)
-        if positions is None:
-            positions = self._waiting[rest] = deque()
+        positions = self._waiting[rest]
         if not positions:
-            heappush(self._lengths, -rest)
+            heappush(self._lengths, rest)
         positions.append(position)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Container, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast, final
+from typing import TYPE_CHECKING, Any, Final, cast, final
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -45,13 +45,19 @@ class SkipReason(Enum):
     """The run was stopped: interrupted, cancelled, or its event loop was."""
 
 
-class Failure(NamedTuple):
+@final
+class Failure:
     """What the ledger keeps of a failed record."""
 
-    reason: FailureReason
-    error: BaseException | None
-    message: str
-    trace: str
+    __slots__ = ("error", "message", "reason", "trace")
+
+    def __init__(
+        self, reason: FailureReason, error: BaseException | None, message: str, trace: str = ""
+    ) -> None:
+        self.reason = reason
+        self.error = error
+        self.message = message
+        self.trace = trace
 
 
 # Bounds of what is kept and logged: ten failures with the place they were raised at, 1 KiB a text.

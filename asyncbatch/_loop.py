@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, NamedTuple, TypeVar, final
+from typing import Any, Final, TypeVar, final
 
 from asyncbatch._errors import RunningLoopError
 from asyncbatch._lifespan import close_lifespans, forget_lifespans, made_by_lifespan
@@ -37,11 +37,17 @@ _THAW_TURNS: Final = 2
 _LAST_TURNS: Final = 3
 
 
-class Known(NamedTuple):
+@final
+class Known:
     """What was on a loop before a run."""
 
-    tasks: AbstractSet[asyncio.Task[Any]]
-    generators: AbstractSet[AsyncGenerator[Any, Any]]
+    __slots__ = ("generators", "tasks")
+
+    def __init__(
+        self, tasks: AbstractSet[asyncio.Task[Any]], generators: AbstractSet[AsyncGenerator[Any, Any]]
+    ) -> None:
+        self.tasks = tasks
+        self.generators = generators
 
 
 _NOTHING: Final = Known(frozenset(), frozenset())

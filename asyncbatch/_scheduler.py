@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from time import monotonic  # noqa: TID251 - see clock_of
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from asyncbatch._ledger import FailureReason, Ledger, SkipReason, describe_invalid
 from asyncbatch._records import Payload, Record
@@ -71,16 +71,19 @@ class Threads:
 
 
 @final
-class ThreadedRecord(NamedTuple):
+class ThreadedRecord:
     """What a handler that works in threads has to know of its record.
 
-    Attributes:
+    Args:
         threads: The threads of the run.
         begin: Lets the record's timeout begin to count; to be called in the loop's thread.
     """
 
-    threads: Threads
-    begin: Callable[[], None]
+    __slots__ = ("begin", "threads")
+
+    def __init__(self, threads: Threads, begin: Callable[[], None]) -> None:
+        self.threads = threads
+        self.begin = begin
 
 
 threaded_record: Final[ContextVar[ThreadedRecord | None]] = ContextVar("threaded_record", default=None)

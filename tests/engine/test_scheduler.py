@@ -191,9 +191,9 @@ def test_a_thread_that_says_late_that_it_starts_arms_no_timeout(monkeypatch):
     begins = []
 
     class Noted(scheduler.ThreadedRecord):
-        def __new__(cls, threads, begin):
+        def __init__(self, threads, begin):
             begins.append(begin)
-            return super().__new__(cls, threads, begin)
+            super().__init__(threads, begin)
 
     @threaded
     def handler(record):
