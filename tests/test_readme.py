@@ -22,7 +22,7 @@ def handler(block: str) -> BatchHandler:
 
 
 def test_the_readme_has_the_examples_that_are_tested_here():
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 3
 
 
 def test_the_first_example_is_a_lambda_function():
@@ -33,8 +33,15 @@ def test_the_first_example_is_a_lambda_function():
     assert asyncio.run(lambda_handler.process(event)).failures == [failed]
 
 
+def test_the_test_that_the_readme_shows_passes():
+    names: dict[str, object] = {"__name__": "readme"}
+    for block in BLOCKS[:2]:
+        exec(compile(block, "README.md", "exec"), names)
+    names["test_a_bad_order_comes_back_alone"]()  # type: ignore[operator]  # it is a function
+
+
 def test_the_second_example_validates_and_injects():
-    lambda_handler = handler(BLOCKS[1])
+    lambda_handler = handler(BLOCKS[2])
     event = kinesis_event([{"order": "o-1", "amount": 1}, {"order": "o-2"}], keys=["a", "b"])
     checkpoint = event["Records"][1]["kinesis"]["sequenceNumber"]
     report = lambda_handler.run(event, LambdaContext())
