@@ -69,6 +69,7 @@ def invoke(  # one parameter per option, as click wants it
       1  some records did not succeed; the reply names them
       2  the command was wrong: no such handler, a bad event file, a bad option
       3  an invocation failed: the handler raised, replied what is not JSON, or was late
+      130  Ctrl-C
     """  # noqa: D301 - click's mark for "do not rewrap"
     events = _events(ctx, files, source, (size, keys, seed))
     handler = load_target(target)
@@ -99,7 +100,9 @@ def _events(
     shape: tuple[int | None, int | None, int | None],
 ) -> list[NamedEvent]:
     if bool(files) == (source is not None):
-        raise click.UsageError("Say which event: --event FILE, or --sample SOURCE to have one made.", ctx)
+        raise click.UsageError(
+            "Say which event, one way: --event FILE, or --sample SOURCE to have one made.", ctx
+        )
     if source is not None:
         return [NamedEvent("sample", make_sample(source, *shape))]
     if any(value is not None for value in shape):

@@ -35,10 +35,10 @@ def make_sample(source: str, size: int | None, keys: int | None, seed: int | Non
 
 
 @click.command(short_help="Print an event of an event source.")
-@click.argument("source", type=SOURCES)
+@click.argument("source", type=SOURCES, metavar="SOURCE")
 @sample_options
 def sample(source: str, size: int | None, keys: int | None, seed: int | None) -> None:
-    """Print an event of SOURCE as JSON.
+    """Print an event of SOURCE (sqs, sqs-fifo, kinesis, dynamodb, kafka) as JSON.
 
     \b
     asyncbatch sample sqs-fifo -n 4 --keys 2

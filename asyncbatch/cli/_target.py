@@ -15,6 +15,7 @@ from asyncbatch import BatchHandler
 from asyncbatch.cli._exits import InputError
 
 DEFAULT_FUNCTION = "lambda_handler"
+PACKAGE = str(Path(__file__).parent.parent)
 
 Handler = BatchHandler[Any] | Callable[[Any, Any], object]
 
@@ -94,11 +95,11 @@ def _load_file(path: Path) -> ModuleType:
 def _import_failed(location: str, error: Exception) -> InputError:
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
         return InputError(f"{location} imports {error.name!r}, which is not installed in {sys.prefix}.")
-    # Our own frames and the import system's are of no use to the reader.
+    # Frames of this package and of the import system are of no use to the reader.
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename != __file__ and not frame.filename.startswith("<frozen ")
+        if not frame.filename.startswith((PACKAGE, "<frozen "))
     ]
     stack = "".join(traceback.format_list(frames))
     reason = "".join(traceback.format_exception_only(error))
@@ -135,7 +136,7 @@ def _check(handler: object, name: str) -> None:
         return
     if not callable(handler):
         raise InputError(
-            f"{name} is a {type(handler).__name__}, and Lambda needs something it can call: "
+            f"{name} is of type {type(handler).__name__}, and Lambda needs something it can call: "
             "a function (event, context), or an async function under @batch_handler."
         )
     if inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler):

@@ -46,7 +46,8 @@ def sqs_event(
     """
     rng = random.Random(f"sqs {seed}")
     records = [
-        _sqs_record(_text(payload), position, queue, region, rng) for position, payload in enumerate(payloads)
+        _sqs_record(_text(payload), position, queue, region, rng)
+        for position, payload in enumerate(_listed(payloads))
     ]
     return {"Records": records}
 
@@ -134,7 +135,7 @@ def kinesis_event(
     _check_length("keys", keys, payloads)
     records = [
         _kinesis_record(payload, key, position + 1_000_000 * seed, stream, region)
-        for position, (payload, key) in enumerate(zip(payloads, keys, strict=True))
+        for position, (payload, key) in enumerate(zip(_listed(payloads), keys, strict=True))
     ]
     return {"Records": records}
 
@@ -293,7 +294,9 @@ def kafka_event(
     _check_length("keys", all_keys, payloads)
     cluster = f"cluster/orders/{_uuid(random.Random('msk'))}-2"
     records: dict[str, list[dict[str, Any]]] = {}
-    for position, (payload, partition, key) in enumerate(zip(payloads, partitions, all_keys, strict=True)):
+    for position, (payload, partition, key) in enumerate(
+        zip(_listed(payloads), partitions, all_keys, strict=True)
+    ):
         log = records.setdefault(f"{topic}-{partition}", [])
         log.append(
             {
@@ -314,6 +317,14 @@ def kafka_event(
         f"b-2.orders.a1b2c3.c2.kafka.{region}.amazonaws.com:9092",
         "records": records,
     }
+
+
+def _listed(payloads: Sequence[object]) -> Sequence[object]:
+    """Refuse a text, which would give a record for each of its letters."""
+    if isinstance(payloads, str | bytes):
+        message = f"payloads must be a list, one for each record, but is {type(payloads).__name__}"
+        raise TypeError(message)
+    return payloads
 
 
 def _text(payload: object) -> str:

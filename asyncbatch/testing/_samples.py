@@ -31,8 +31,9 @@ def sample_event(source: EventSource, n: int = 10, *, keys: int = 4, seed: int =
         seed: The same seed gives the same event; another one gives other identifiers.
 
     Raises:
-        ValueError: `n` is negative, or `keys` is below 1.
+        ValueError: `n` is negative, `keys` is below 1, or there is no such event source.
     """
+    source = EventSource(source)  # its value, "sqs-fifo", does as well
     if n < 0 or keys < 1:
         message = f"a sample needs n >= 0 and keys >= 1, not n={n} and keys={keys}"
         raise ValueError(message)

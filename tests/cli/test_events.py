@@ -56,8 +56,8 @@ def test_a_byte_order_mark_is_no_obstacle(run: Run, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "lesson"),
     [
-        ([], "Say which event: --event FILE, or --sample SOURCE"),
-        (["--sample", "sqs", "--event", "-"], "Say which event: --event FILE, or --sample SOURCE"),
+        ([], "Say which event, one way: --event FILE, or --sample SOURCE"),
+        (["--sample", "sqs", "--event", "-"], "Say which event, one way: --event FILE, or --sample SOURCE"),
         (["--event", "-", "-n", "5"], "-n, --keys and --seed shape a --sample"),
         (["--sample", "sns"], "'sns' is not one of 'sqs', 'sqs-fifo', 'kinesis'"),
         (["--sample", "sqs", "-n", "-1"], "-1 is not in the range"),

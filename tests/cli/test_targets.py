@@ -19,7 +19,7 @@ from .conftest import Run
         ("app:xyzzyx", "It has: good, picky"),
         ("app", "app has no 'lambda_handler'"),
         ("app:plain.inner", "app has no 'plain.inner'"),
-        ("app:number", "app:number is a int, and Lambda needs something it can call"),
+        ("app:number", "app:number is of type int, and Lambda needs something it can call"),
         ("app:coroutine", "is an async function. Lambda cannot run one"),
         ("app_needs:handler", "app_needs imports 'not_there', which is not installed"),
         ("app_needs.py:handler", "app_needs.py imports 'not_there', which is not installed"),

@@ -176,3 +176,8 @@ def test_dynamodb_has_no_floats() -> None:
         dynamodb_event([{"id": 1, "price": 1.5}])
     with pytest.raises(TypeError, match=r"a object has no DynamoDB type$"):
         dynamodb_event([{"id": object()}])
+
+
+def test_a_text_is_no_list_of_payloads():
+    with pytest.raises(TypeError, match="payloads must be a list, one for each record, but is str"):
+        sqs_event("hello")

@@ -80,3 +80,9 @@ def test_a_sample_of_a_table_is_a_history_of_its_items() -> None:
 def test_impossible_samples_are_refused(n: int, keys: int) -> None:
     with pytest.raises(ValueError, match=f"n={n} and keys={keys}"):
         sample_event(EventSource.SQS, n, keys=keys)
+
+
+def test_a_source_may_be_named_by_its_value():
+    assert sample_event("sqs-fifo", 2) == sample_event(EventSource.SQS_FIFO, 2)  # type: ignore[arg-type]  # at run time
+    with pytest.raises(ValueError, match="sqss"):
+        sample_event("sqss", 2)  # type: ignore[arg-type]  # likewise
