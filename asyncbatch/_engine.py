@@ -187,7 +187,7 @@ class BatchHandler(LambdaFunction, Generic[H]):
             FailedBatchError: ``raise_on_failure`` asks for it.
             RunningLoopError: an event loop runs in this thread; use `process`.
         """
-        refuse_running_loop(repr(self), _INSTEAD)
+        refuse_running_loop(self, _INSTEAD)
         job, left = run_event(self.engine, event, self._bound, context)
         return job.reply(left)
 
@@ -202,7 +202,7 @@ class BatchHandler(LambdaFunction, Generic[H]):
             InvalidEventError: a record could not be reported on; nothing was processed.
             RunningLoopError: an event loop runs in this thread; use `process`.
         """
-        refuse_running_loop(f"{self!r}.run", _INSTEAD)
+        refuse_running_loop(self, _INSTEAD)
         job, left = run_event(self.engine, event, self._bound, context)
         return job.report(left)
 

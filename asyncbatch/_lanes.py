@@ -131,7 +131,7 @@ class _QueuedLanes:
         follower = self._next[position]
         if succeeded or self._scope is FailureScope.RECORD:
             if follower >= 0:
-                self._readmit(follower)
+                self._readmit(position, follower)
             return
         self._hold_back(follower, SkipReason.LANE_HALTED)
         if self._scope is FailureScope.BATCH and position < self._cut:
@@ -139,8 +139,8 @@ class _QueuedLanes:
             self._halt_after(position)
 
     @abstractmethod
-    def _readmit(self, position: int) -> None:
-        """Let a position be taken: nothing unfinished stands before it in its lane."""
+    def _readmit(self, position: int, follower: int) -> None:
+        """Let the follower of a position be taken: nothing unfinished stands before it in its lane."""
 
     def _halt_after(self, cut: int) -> None:
         """Hold back what waits behind a position of the batch; lanes of `FailureScope.BATCH` do."""
@@ -190,13 +190,13 @@ class PositionLanes(_QueuedLanes):
         self._left -= 1
         return position
 
-    def _readmit(self, position: int) -> None:
-        if position > self._cut:
-            self._hold_back(position, SkipReason.BATCH_HALTED)
-        elif position < self._frontier:
-            heappush(self._ready, position)
+    def _readmit(self, position: int, follower: int) -> None:  # noqa: ARG002 - the base class's
+        if follower > self._cut:
+            self._hold_back(follower, SkipReason.BATCH_HALTED)
+        elif follower < self._frontier:
+            heappush(self._ready, follower)
         else:
-            self._waits[position] = 0
+            self._waits[follower] = 0
 
     def _halt_after(self, cut: int) -> None:
         """What waits for a record in flight is held back when that one ends; the rest is now."""
@@ -217,9 +217,10 @@ class LongestLanes(_QueuedLanes):
 
     More mutable state:
 
-    - ``_rest``: for every position how many its lane has from there on, negative: the longest sorts first;
-    - ``_waiting``: the positions that may start, by that number;
-    - ``_lengths``: the numbers for which there are any, a heap: few, where lanes are many.
+    - ``_waiting``: the positions that may start, by the number of records that their lanes have left, negative:
+      the longest sorts first;
+    - ``_lengths``: the numbers for which there are any, a heap: few, where lanes are many;
+    - ``_rest``: the number for the follower of a position in flight that has one.
     """
 
     __slots__ = ("_lengths", "_rest", "_waiting")
@@ -227,32 +228,41 @@ class LongestLanes(_QueuedLanes):
     def __init__(self, lanes: Iterable[list[int]], ledger: Ledger, scope: FailureScope) -> None:
         lanes = list(lanes)
         super().__init__(lanes, ledger, scope)
-        self._rest = rest = [0] * self._cut
+        self._rest: dict[int, int] = {}
         self._waiting: defaultdict[int, deque[int]] = defaultdict(deque)
-        self._lengths: list[int] = []
         for lane in lanes:
-            for position, left in zip(lane, range(-len(lane), 0), strict=True):
-                rest[position] = left
-            self._readmit(lane[0])
+            self._waiting[-len(lane)].append(lane[0])
+        self._lengths = list(self._waiting)
+        heapify(self._lengths)
 
     def take(self) -> int | None:
         """The next position of the longest lane."""
         lengths = self._lengths
         if not lengths:
             return None
-        positions = self._waiting[lengths[0]]
+        rest = lengths[0]
+        positions = self._waiting[rest]
         position = positions.popleft()
         if not positions:
             heappop(lengths)
+        if rest < -1:
+            self._rest[position] = rest + 1
         self._left -= 1
         return position
 
-    def _readmit(self, position: int) -> None:
-        rest = self._rest[position]
+    def settle(self, position: int, succeeded: bool) -> None:  # noqa: FBT001 - the protocol's
+        """Let the lane go on, or hold back what the failure scope says."""
+        if not succeeded:
+            super().settle(position, succeeded)
+        elif position in self._rest:
+            self._readmit(position, self._next[position])
+
+    def _readmit(self, position: int, follower: int) -> None:
+        rest = self._rest.pop(position)
         positions = self._waiting[rest]
         if not positions:
             heappush(self._lengths, rest)
-        positions.append(position)
+        positions.append(follower)
 
 
 # --- records -> lanes ---------------------------------------------------------------------------------

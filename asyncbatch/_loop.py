@@ -288,7 +288,7 @@ def discard_loop() -> None:
         kept.discard()
 
 
-def refuse_running_loop(entry: str, instead: str) -> None:
+def refuse_running_loop(entry: object, instead: str) -> None:
     """Refuse a synchronous entry inside a running loop.
 
     Args:
@@ -300,7 +300,7 @@ def refuse_running_loop(entry: str, instead: str) -> None:
     """
     # The function that raises when there is none costs ten times as much.
     if asyncio._get_running_loop() is not None:  # noqa: SLF001 - documented, underscore and all
-        raise RunningLoopError(entry, instead)
+        raise RunningLoopError(str(entry), instead)
 
 
 def shutdown_loop(timeout: float = 0.25) -> None:

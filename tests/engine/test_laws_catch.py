@@ -78,7 +78,7 @@ MUTANTS = {
     ),
     "a lane never moves up": (
         _QueuedLanes.settle,
-        "self._readmit(follower)",
+        "self._readmit(position, follower)",
         "pass",
         laws.the_limit_is_reached,
     ),
@@ -114,7 +114,7 @@ MUTANTS = {
     ),
     "a failure cuts what stands before it": (
         PositionLanes._readmit,
-        "if position > self._cut:",
+        "if follower > self._cut:",
         "if self._cut < len(self._waits):",
         laws.one_records_trouble_is_its_own,
     ),
