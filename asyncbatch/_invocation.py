@@ -391,6 +391,8 @@ def _time_left(options: Options, context: object) -> tuple[float | None, float |
 
     A context without remaining time (a test's, a scheduler's) means no deadline.
     """
+    if context is None:
+        return None, None
     remaining_time: Any = getattr(context, "get_remaining_time_in_millis", None)
     milliseconds: Any = remaining_time() if remaining_time is not None else None
     if type(milliseconds) not in _NUMBERS:

@@ -2,6 +2,7 @@
 
 import asyncio
 import statistics
+import threading
 import time
 
 import pytest
@@ -208,6 +209,35 @@ def test_a_thread_that_says_late_that_it_starts_arms_no_timeout(monkeypatch):
         begins[0]()
         assert [each for each in loop._scheduled if not each.cancelled()] == timers
         return report
+
+    assert asyncio.run(main()).all_succeeded
+
+
+def test_a_thread_that_says_twice_that_it_starts_has_one_timeout(monkeypatch):
+    begins = []
+    ends = threading.Event()
+
+    class Noted(scheduler.ThreadedRecord):
+        def __init__(self, threads, begin):
+            begins.append(begin)
+            super().__init__(threads, begin)
+
+    monkeypatch.setattr(scheduler, "ThreadedRecord", Noted)
+
+    @threaded
+    def handler(record):
+        ends.wait(5)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        running = asyncio.create_task(BatchEngine(record_timeout=50.0).process(event(1), handler))
+        while not begins or not any(each.when() > loop.time() + 40 for each in loop._scheduled):
+            await asyncio.sleep(0.001)
+        timers = len(loop._scheduled)
+        begins[0]()
+        assert len(loop._scheduled) == timers
+        ends.set()
+        return await running
 
     assert asyncio.run(main()).all_succeeded
 
