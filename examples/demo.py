@@ -63,7 +63,7 @@ class Job:
 
 JOBS = (
     Job(EventSource.SQS, "sqs.py", batches=5, size=2000, keys=1),
-    Job(EventSource.SQS_FIFO, "sqs_fifo.py", batches=150, size=10, keys=5),  # FIFO's largest
+    Job(EventSource.SQS_FIFO, "sqs_fifo.py", batches=300, size=10, keys=5),  # FIFO's largest
     Job(EventSource.KINESIS, "kinesis.py", batches=10, size=300, keys=60),
     Job(EventSource.DYNAMODB, "dynamodb.py", batches=10, size=300, keys=60),
     Job(EventSource.KAFKA, "kafka.py", batches=10, size=300, keys=60),
