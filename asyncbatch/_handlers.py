@@ -35,7 +35,7 @@ class BoundHandler:
 
     __slots__ = ("handler", "wants_context", "wants_state")
 
-    def __init__(self, handler: Handler, wants_context: bool, wants_state: bool) -> None:  # noqa: FBT001 - all are given
+    def __init__(self, handler: Handler, *, wants_context: bool = False, wants_state: bool = False) -> None:
         self.handler = handler
         self.wants_context = wants_context
         self.wants_state = wants_state
@@ -88,7 +88,7 @@ def bind(handler: Handler, *, has_lifespan: bool) -> BoundHandler:
             "it has a parameter `state`, but the engine has no lifespan to take it from",
             "Pass lifespan=..., or give the parameter another name.",
         )
-    return BoundHandler(handler, wants_context, wants_state)
+    return BoundHandler(handler, wants_context=wants_context, wants_state=wants_state)
 
 
 def _inspect(handler: Handler) -> tuple[bool, bool]:

@@ -13,19 +13,27 @@ import logging
 import os
 from collections.abc import Callable, Hashable, Sequence
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Final, final
 
-from asyncbatch._errors import InvalidOptionError
+from asyncbatch._deadline import own_budget, time_left
 from asyncbatch._events import Batch, read_event
 from asyncbatch._guard import give_up_guard, guard
 from asyncbatch._handlers import BoundHandler
 from asyncbatch._lanes import KeyFunction, Lanes, build_lanes, refuse_illegal
 from asyncbatch._ledger import Ledger, SkipReason
 from asyncbatch._lifespan import lifespan_state
-from asyncbatch._loop import KeptLoop, Known, discard_loop, kept_loop, shutdown_loop
-from asyncbatch._options import MARGIN_BOUNDS, MARGIN_SHARE, Options
+from asyncbatch._loop import (
+    KeptLoop,
+    Known,
+    current_loop,
+    discard_loop,
+    is_inside_loop,
+    kept_loop,
+    shutdown_loop,
+)
+from asyncbatch._options import Options
 from asyncbatch._report import BatchReport, BatchResponse, RaiseOnFailure
-from asyncbatch._scheduler import Observer, Run, Threads
+from asyncbatch._scheduler import Judge, Observer, Run, Threads
 from asyncbatch._sources import Ordering, SourceRules
 
 if TYPE_CHECKING:
@@ -44,6 +52,8 @@ class Job:
         bound: The handler.
         context: Lambda's context, to be injected.
         budget: Seconds until the batch is sealed; None without a deadline.
+        judge: Decides whether a record succeeded, in place of the rule that a plain return is success; the handler
+            then gets raw records.
     """
 
     __slots__ = (
@@ -54,6 +64,7 @@ class Job:
         "bound",
         "budget",
         "context",
+        "judge",
         "ledger",
         "left_behind",
         "options",
@@ -69,11 +80,14 @@ class Job:
         bound: BoundHandler,
         context: object,
         budget: float | None,
+        *,
+        judge: Judge | None = None,
     ) -> None:
         self.options = options
         self.batch = batch
         self.bound = bound
         self.context = context
+        self.judge = judge
         self.ledger = Ledger(len(batch.raws))
         self.run: Run | None = None
         self.started = 0.0
@@ -124,7 +138,7 @@ class Job:
             self._lanes,
             self.ledger,
             self.bound.inject(self.context, state),
-            rules.record_type,
+            rules.record_type if self.judge is None else None,
             reader=options.reader,
             limit=options.concurrency,
             stop_at=self.stop_at,
@@ -132,6 +146,7 @@ class Job:
             grace=options.grace,
             threads=None if threads is None else Threads(options.concurrency),
             observer=_HookObserver(options.hooks, self.batch, rules, self.ledger) if options.hooks else None,
+            judge=self.judge,
             eager=options.eager,
         )
         return self.run
@@ -245,7 +260,12 @@ def tell(hooks: Sequence[Hook], event: HookEvent) -> None:
 async def process_batch(
     options: Options, batch: Batch, bound: BoundHandler, context: object, deadline: float | None
 ) -> BatchReport:
-    budget = _time_left(options, context)[0] if deadline is None else _own_budget(options, deadline)
+    if deadline is None:
+        budget, _ = time_left(context, options.deadline_margin)
+    else:
+        budget = own_budget(
+            deadline, options.grace if options.deadline_margin is None else options.deadline_margin
+        )
     job = Job(options, batch, bound, context, budget)
     job.begin(asyncio.get_running_loop().time)
     if batch.raws:
@@ -269,15 +289,37 @@ def run_event(
     Raises:
         InvalidEventError: a record could not be reported on; nothing was processed.
     """
-    budget, remaining = _time_left(options, context)
+    budget, remaining = time_left(context, options.deadline_margin)
     job = Job(options, read_event(event, options.source), bound, context, budget)
     if options.guard_blocking:
         return job, _run_guarded(job, remaining)
-    return job, _run_here(job)
+    return job, _run_on(kept_loop(), job)
 
 
-def _run_here(job: Job) -> SkipReason:
-    """Run on this thread's kept loop, whatever handlers do to it.
+def run_where_clients_live(job: Job, remaining: float | None) -> SkipReason:
+    """Run a job from synchronous code on the thread's current loop, where clients that were made at import live.
+
+    Where none is set, or none that is open and idle, ours is used, and set. Inside a running loop the job gets a
+    thread and a loop of its own, while the caller waits and its loop stands still.
+
+    Args:
+        job: The batch.
+        remaining: Seconds until Lambda's deadline; None without one.
+
+    Returns:
+        Why what was not started was not.
+
+    Raises:
+        BaseException: what the job's judge did not turn into a verdict, an interrupt outside Lambda, or an error
+            of our own.
+    """
+    if is_inside_loop():
+        return _run_guarded(job, remaining)
+    return _run_on(current_loop(), job)
+
+
+def _run_on(kept: KeptLoop, job: Job) -> SkipReason:
+    """Run on a kept loop, whatever handlers do to it.
 
     Returns:
         Why what was not started was not.
@@ -285,14 +327,13 @@ def _run_here(job: Job) -> SkipReason:
     Raises:
         BaseException: an interrupt outside Lambda, or an error of our own.
     """
-    kept = kept_loop()
     job.begin(kept.time)
     if not job.batch.raws:
         return SkipReason.DEADLINE
     kept.thaw(job.started)
     state: object = None
     if job.options.lifespan is not None:
-        kept.has_lifespans = True
+        kept.has_tenants = True
         opened, state = kept.complete(job.state())
         if not opened:
             return SkipReason.DEADLINE
@@ -328,7 +369,7 @@ def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> SkipReason:
     interrupt = isinstance(trouble, KeyboardInterrupt | SystemExit)
     if kept.spoiled or interrupt:
         logger.warning("a handler stopped the event loop, or left on it what does not end: it is replaced")
-        discard_loop()
+        discard_loop(kept)
     elif kept.closing:
         shutdown_loop()
     # An escape from Lambda's entry point would end the process without a reply; a cancellation that comes from
@@ -344,18 +385,30 @@ def _run_guarded(job: Job, remaining: float | None) -> SkipReason:
     loops: list[asyncio.AbstractEventLoop] = []
 
     def work() -> None:
-        loops.append(kept_loop().loop)
+        kept = kept_loop()
+        loops.append(kept.loop)
         try:
-            result.append(_run_here(job))
+            result.append(_run_on(kept, job))
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
             result.append(error)
 
     context = copy_context()
-    if guard().call(lambda: context.run(work), _patience(job, remaining)):
-        ending = result[0]
-        if isinstance(ending, BaseException):
-            raise ending
-        return ending
+    ended = False
+    try:
+        ended = guard().call(lambda: context.run(work), _patience(job, remaining))
+    finally:
+        if not ended:  # or somebody interrupts the wait
+            _leave_behind(job, loops)
+    if not ended:
+        return SkipReason.DEADLINE
+    ending = result[0]
+    if isinstance(ending, BaseException):
+        raise ending
+    return ending
+
+
+def _leave_behind(job: Job, loops: Sequence[asyncio.AbstractEventLoop]) -> None:
+    """Let the guard's thread end by itself; what it still does counts for nothing."""
     job.ledger.seal(SkipReason.DEADLINE)  # before the thread can go on
     job.left_behind = True
     give_up_guard()
@@ -363,7 +416,6 @@ def _run_guarded(job: Job, remaining: float | None) -> SkipReason:
         with contextlib.suppress(RuntimeError):  # the thread has gone on meanwhile, and closed its loop
             loop.call_soon_threadsafe(_leave_loop)
     logger.warning("a handler held the event loop beyond the deadline: its thread is left behind")
-    return SkipReason.DEADLINE
 
 
 def _leave_loop() -> None:
@@ -378,47 +430,6 @@ def _patience(job: Job, remaining: float | None) -> float | None:
         return None
     graced = budget + job.options.grace
     return graced + max(0.0, remaining - graced) / 2
-
-
-# --- the deadline -------------------------------------------------------------------------------------
-
-
-_NUMBERS: Final = (int, float)
-
-
-def _time_left(options: Options, context: object) -> tuple[float | None, float | None]:
-    """Seconds until the batch must be sealed, and until Lambda's deadline; None without one.
-
-    A context without remaining time (a test's, a scheduler's) means no deadline.
-    """
-    if context is None:
-        return None, None
-    remaining_time: Any = getattr(context, "get_remaining_time_in_millis", None)
-    milliseconds: Any = remaining_time() if remaining_time is not None else None
-    if type(milliseconds) not in _NUMBERS:
-        return None, None
-    remaining: float = milliseconds / 1000
-    margin = options.deadline_margin
-    if margin is None:
-        margin = min(max(remaining * MARGIN_SHARE, MARGIN_BOUNDS[0]), MARGIN_BOUNDS[1])
-    if remaining <= margin:
-        logger.warning(
-            "%.3f s are left, not more than the deadline margin of %.3f s: no record is started. "
-            "Give the function a longer timeout.",
-            remaining,
-            margin,
-        )
-    return max(0.0, remaining - margin), remaining
-
-
-def _own_budget(options: Options, deadline: float) -> float:
-    """The same for a deadline in seconds: nothing is posted to anybody, so the grace is all the margin needed."""
-    if not deadline >= 0:
-        raise InvalidOptionError(
-            "deadline", f"must be a number of seconds from 0 on, but is {deadline!r:.50}"
-        )
-    margin = options.grace if options.deadline_margin is None else options.deadline_margin
-    return max(0.0, deadline - margin)
 
 
 def _in_lambda() -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from operator import length_hint
@@ -17,7 +17,7 @@ from typing import Any, Protocol, final
 
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch._events import Batch
-from asyncbatch._ledger import FailureReason, Ledger, SkipReason
+from asyncbatch._ledger import FailureReason, Ledger, SkipReason, undone_work
 from asyncbatch._records import Record
 from asyncbatch._sources import FailureScope, Ordering, Redelivery, SourceRules
 from asyncbatch._views import RawRecord
@@ -341,9 +341,7 @@ def build_lanes(
             return SingleLanes(ledger, scope), None
         keys: list[Hashable] = list(batch.names)
     elif isinstance(ordering, Ordering):
-        key = rules.sequential_key if ordering is Ordering.SEQUENTIAL else rules.native_key
-        assert key is not None, "refuse_illegal has run"  # noqa: S101 - narrows a type
-        keys = list(map(key, batch.raws))
+        keys = list(map(_lane_key(rules, ordering), batch.raws))
     else:
         keys = _keys_by_function(batch, rules, ledger, ordering, scope)
     lanes: dict[Hashable, list[int]] = {}
@@ -361,6 +359,47 @@ def build_lanes(
     if scope is FailureScope.BATCH or only_prefix_counts:
         return PositionLanes(lanes.values(), ledger, scope), keys
     return LongestLanes(lanes.values(), ledger, scope), keys
+
+
+def _lane_key(rules: SourceRules, ordering: Ordering) -> Callable[[RawRecord], Hashable]:
+    key = rules.sequential_key if ordering is Ordering.SEQUENTIAL else rules.native_key
+    assert key is not None, "refuse_illegal has run"  # noqa: S101 - narrows a type
+    return key
+
+
+@final
+class Halts:
+    """What failures hold back where records run one after another, in batch position: no lane has to wait there.
+
+    Args:
+        raws: The raw records.
+        rules: Their event source, in its own ordering and failure scope.
+        ledger: Where records that are held back are noted.
+    """
+
+    __slots__ = ("_key", "_keys", "_ledger", "_raws", "_scope")
+
+    def __init__(self, raws: Sequence[RawRecord], rules: SourceRules, ledger: Ledger) -> None:
+        self._raws = raws
+        self._ledger = ledger
+        self._scope = rules.scope
+        self._key = None if rules.scope is FailureScope.RECORD else _lane_key(rules, rules.ordering)
+        self._keys: set[Hashable] = set()
+
+    def note(self, position: int) -> None:
+        """Note that a record did not succeed."""
+        if self._key is not None:
+            self._keys.add(self._key(self._raws[position]))
+
+    def holds(self, position: int) -> bool:
+        """Whether a record may not start, because of one before it; the ledger then says why."""
+        if self._key is None or not self._keys:
+            return False
+        if self._key(self._raws[position]) in self._keys:
+            self._ledger.skip(position, SkipReason.LANE_HALTED)
+        elif self._scope is FailureScope.BATCH:
+            self._ledger.skip(position, SkipReason.BATCH_HALTED)
+        return position in self._ledger.skips
 
 
 def _keys_by_function(
@@ -408,9 +447,8 @@ def _no_key(_: RawRecord) -> Hashable:
 
 def _plain_key(key: Hashable) -> Hashable:
     hash(key)
-    if inspect.isawaitable(key) or inspect.isgenerator(key) or inspect.isasyncgen(key):
-        if inspect.iscoroutine(key):
-            key.close()
-        message = f"the key function returned a {type(key).__name__}"
+    problem = undone_work(key)
+    if problem is not None:
+        message = f"the key function returned {problem}"
         raise TypeError(message)
     return key

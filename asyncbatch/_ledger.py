@@ -6,6 +6,7 @@ redelivery, never a record.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Container, Mapping
 from enum import Enum
@@ -146,6 +147,24 @@ class Ledger:
 
 
 _UNFINISHED: Final = Failure(FailureReason.DEADLINE, None, "unfinished when the batch was sealed", "")
+
+
+def undone_work(result: object) -> str | None:
+    """What a result is that cannot be success: an awaitable or a generator is work that was never done.
+
+    Such a coroutine or generator is closed here, so that Python does not complain of it later.
+
+    Args:
+        result: What a handler, or a key function, returned.
+
+    Returns:
+        A text that names it; None for any plain value.
+    """
+    if not (inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result)):
+        return None
+    if inspect.iscoroutine(result) or inspect.isgenerator(result):
+        result.close()
+    return f"a {type(result).__name__} that nothing awaited: is an `await` missing?"
 
 
 # --- texts about errors: bounded, and never raising ---------------------------------------------------

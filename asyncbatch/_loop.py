@@ -3,7 +3,7 @@
 One loop per thread, made at the first run and kept, so that clients stay usable over warm invocations, as with
 no new loop per invocation they are. It survives being frozen and thawed, and is replaced when it cannot be
 trusted any more: closed by somebody, stopped by a handler, forked, restored from a snapshot, or left with a task
-that does not end.
+that does not end. For callers whose clients live on the thread's current loop, that one is adopted instead.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import atexit
 import contextlib
 import logging
+import math
 import os
 import sys
 import threading
@@ -55,30 +56,36 @@ _NOTHING: Final = Known(frozenset(), frozenset())
 
 @final
 class KeptLoop:
-    """An event loop that outlives its runs.
+    """An event loop that outlives its runs: one of ours, or one that somebody else made and we adopted.
 
     The whole state that does:
 
     - ``loop``: the event loop;
+    - ``adopted``: somebody else made it, and it is theirs to close;
     - ``_pid``: the process that made it;
     - ``_idle_since``: when the last run on it ended, on the loop's clock;
     - ``closing``: `shutdown` was asked for during a run;
     - ``spoiled``: a task on it does not end;
-    - ``has_lifespans``: tasks may be on it that belong there;
+    - ``has_tenants``: tasks may be on it that belong there: lifespans, or the caller's own;
     - ``interrupt``: what a person did while handlers were given the grace.
+
+    Args:
+        adopted: Somebody else's loop; None to make one.
     """
 
-    def __init__(self) -> None:
-        self.loop: Final = asyncio.new_event_loop()
+    def __init__(self, adopted: asyncio.AbstractEventLoop | None = None) -> None:
+        self.loop: Final = asyncio.new_event_loop() if adopted is None else adopted
+        self.adopted: Final = adopted is not None
         self.time: Final = clock_of(self.loop)
         # Async generators that were begun and not finished. Asyncio closes one when it is collected, in a task on
         # this loop: in a later invocation. Its `shutdown_asyncgens` spares none, and a lifespan is one.
         self._generators: Final[Collection[AsyncGenerator[Any, Any]]] = getattr(self.loop, "_asyncgens", ())
         self._pid: Final = os.getpid()
-        self._idle_since = self.time()
+        # Nobody knows since when an adopted loop was idle.
+        self._idle_since = -math.inf if self.adopted else self.time()
         self.closing = False
         self.spoiled = False
-        self.has_lifespans = False
+        self.has_tenants = self.adopted
         self.interrupt: KeyboardInterrupt | None = None
 
     @property
@@ -162,7 +169,9 @@ class KeptLoop:
 
     def known(self) -> Known:
         """What is on the loop now, and is not to be tidied up after the run that follows."""
-        if not self.has_lifespans:
+        if not self.has_tenants:
+            return _NOTHING
+        if _no_tasks() and not len(self._generators):
             return _NOTHING
         return Known(asyncio.all_tasks(self.loop), set(self._generators))
 
@@ -176,13 +185,15 @@ class KeptLoop:
         return [task for task in tasks if not made_by_lifespan(task)]
 
     def discard(self) -> None:
-        """Throw the loop away without running anything on it again."""
+        """Give the loop up without running anything on it again; one of ours is closed."""
         forget_lifespans(self.loop)
         # A task that never ends must not be collected either: its handler would be resumed with GeneratorExit,
         # in some later invocation, and one that swallows that as well would hold the process for ever.
         _buried.append(asyncio.all_tasks(self.loop))
         if self.forked:
             _inherited.append(self)  # closing it would change the parent's selector
+            return
+        if self.adopted:
             return
         # Nothing on it is worth a report any more.
         self.loop.set_exception_handler(lambda _loop, _context: None)
@@ -192,7 +203,7 @@ class KeptLoop:
     def close(self, within: float) -> None:
         """Leave the lifespans and close the loop in good order."""
         try:
-            if self.has_lifespans:
+            if self.has_tenants:
                 self.loop.run_until_complete(close_lifespans(None, within))
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         finally:
@@ -200,7 +211,7 @@ class KeptLoop:
 
     def __del__(self) -> None:
         """A thread ended: its loop ends with it."""
-        if not (self.forked or self.loop.is_closed() or self.loop.is_running()):
+        if not (self.adopted or self.forked or self.loop.is_closed() or self.loop.is_running()):
             self.loop.close()
 
 
@@ -260,10 +271,12 @@ def _name(task: asyncio.Task[Any]) -> str:
 
 class _Local(threading.local):
     kept: KeptLoop | None = None
+    adopted: KeptLoop | None = None
 
 
 _local: Final = _Local()
 _inherited: Final[list[KeptLoop]] = []
+_given_up: Final[list[asyncio.AbstractEventLoop]] = []
 _buried: Final[list[set[asyncio.Task[Any]]]] = []
 _once: Final[set[str]] = set()
 
@@ -281,11 +294,61 @@ def kept_loop() -> KeptLoop:
     return kept
 
 
-def discard_loop() -> None:
-    """Throw this thread's loop away; the next run makes a new one."""
-    kept, _local.kept = _local.kept, None
-    if kept is not None:
-        kept.discard()
+def current_loop() -> KeptLoop:
+    """The loop that is set as this thread's current one, adopted where it is open and idle.
+
+    Clients that a program made before its first batch live on that loop. Where there is none, or none that can be
+    used, it is ours, which is set as the current one.
+    """
+    current, kept = _set_loop(), _local.kept
+    if current is not None and (kept is None or current is not kept.loop):
+        adopted = _local.adopted
+        if adopted is None or adopted.loop is not current:
+            adopted = KeptLoop(current)
+        if adopted.is_usable() and not (current.is_running() or current in _given_up):
+            _local.adopted = adopted
+            return adopted
+    _local.adopted = None
+    kept = kept_loop()
+    kept.has_tenants = True  # whoever asks asyncio for the current loop may leave tasks on it
+    if kept.loop is not current:
+        asyncio.set_event_loop(kept.loop)
+    return kept
+
+
+def _set_loop() -> asyncio.AbstractEventLoop | None:
+    """The thread's current loop, without making one, which `asyncio.get_event_loop` does before 3.14."""
+    if sys.version_info >= (3, 14):
+        with contextlib.suppress(RuntimeError):
+            return asyncio.get_event_loop()
+        return None
+    policy: Any = asyncio.get_event_loop_policy()  # pyright: ignore[reportDeprecated] - not asked from 3.14 on
+    return getattr(getattr(policy, "_local", None), "_loop", None)
+
+
+def discard_loop(kept: KeptLoop | None = None) -> None:
+    """Throw a loop of this thread away; the next run makes a new one.
+
+    Args:
+        kept: The loop; None for ours.
+    """
+    if kept is None:
+        kept = _local.kept
+    if kept is None:
+        return
+    if kept.adopted:
+        _local.adopted = None
+        _given_up.append(kept.loop)
+        asyncio.set_event_loop(None)
+    elif kept is _local.kept:
+        _local.kept = None
+    kept.discard()
+
+
+def is_inside_loop() -> bool:
+    """Whether an event loop runs in this thread."""
+    # The function that raises when there is none costs ten times as much.
+    return asyncio._get_running_loop() is not None  # noqa: SLF001 - documented, underscore and all
 
 
 def refuse_running_loop(entry: object, instead: str) -> None:
@@ -298,8 +361,7 @@ def refuse_running_loop(entry: object, instead: str) -> None:
     Raises:
         RunningLoopError: an event loop runs in this thread.
     """
-    # The function that raises when there is none costs ten times as much.
-    if asyncio._get_running_loop() is not None:  # noqa: SLF001 - documented, underscore and all
+    if is_inside_loop():
         raise RunningLoopError(str(entry), instead)
 
 

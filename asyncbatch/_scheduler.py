@@ -26,7 +26,7 @@ from functools import partial
 from time import monotonic  # noqa: TID251 - see clock_of
 from typing import TYPE_CHECKING, Any, Final, final
 
-from asyncbatch._ledger import FailureReason, Ledger, SkipReason, describe_invalid
+from asyncbatch._ledger import FailureReason, Ledger, SkipReason, describe, describe_invalid, undone_work
 from asyncbatch._records import Payload, Record
 from asyncbatch._views import RawRecord
 
@@ -91,6 +91,9 @@ threaded_record: Final[ContextVar[ThreadedRecord | None]] = ContextVar("threaded
 
 _TASK_NAME: Final = "asyncbatch record"
 
+Judge = Callable[[int, object], bool]
+"""Decides whether what the handler of the record at a position returned is success."""
+
 
 class Observer:
     """What a run tells of its records; nobody looks by default, and then nothing is called."""
@@ -128,7 +131,7 @@ class Run:
         lanes: Who may start.
         ledger: Where outcomes are noted.
         handler: The record handler, its injected arguments bound.
-        record_type: The view that it gets.
+        record_type: The view that it gets; None for the raw record.
         reader: How the model reads payloads; None without a model.
         limit: Most records in flight.
         stop_at: When the batch is sealed, in seconds of the loop's clock; None for no deadline.
@@ -137,6 +140,9 @@ class Run:
         threads: The worker threads, where the handler works in some: then a record's timeout begins to count
             with its thread, which may have to wait for its turn.
         observer: Who is told of starts and ends; None for nobody.
+        judge: Decides whether a record succeeded, for handlers that turn what a record raises into a result
+            themselves: what they raise all the same ends the run. None for the rule that a plain return is
+            success and an exception the record's failure.
         eager: Start tasks eagerly. 3.11 cannot.
     """
 
@@ -150,6 +156,7 @@ class Run:
         "_grace",
         "_handler",
         "_handles",
+        "_judge",
         "_lanes",
         "_ledger",
         "_left",
@@ -185,7 +192,7 @@ class Run:
         lanes: Lanes,
         ledger: Ledger,
         handler: Callable[..., Awaitable[object]],
-        record_type: type[Record[Any]],
+        record_type: type[Record[Any]] | None,
         *,
         reader: Payload | None = None,
         limit: int,
@@ -194,6 +201,7 @@ class Run:
         grace: float = 0.1,
         threads: Threads | None = None,
         observer: Observer | None = None,
+        judge: Judge | None = None,
         eager: bool = CAN_START_EAGERLY,
     ) -> None:
         self._raws = raws
@@ -213,6 +221,7 @@ class Run:
         self._grace = grace
         self._threads = threads
         self._observer = observer
+        self._judge = judge
         self._eager = eager
         self._burst = self._room = limit if eager else min(limit, _FIRST_BURST)
         self._admitting = True
@@ -464,15 +473,21 @@ class Run:
 
     async def _attempt(self, position: int) -> None:
         """Run one record's handler to its end. *Everything* is caught here: one record's trouble is its own."""
-        record = _new_view(self._record_type)
-        record.raw = self._raws[position]
-        record.reader = self._reader
+        record: Any = self._raws[position]
+        if self._record_type is not None:
+            raw, record = record, _new_view(self._record_type)
+            record.raw = raw
+            record.reader = self._reader
         try:
             if not self._eager and not self._may_begin(position):
                 return
             if self._reader is None or self._has_valid_payload(position, record):
                 result = await self._handler(record)
-                if result is None or self._is_plain(position, result):
+                if (
+                    (result is None or self._is_plain(position, result))
+                    if self._judge is None
+                    else self._judge(position, result)
+                ):
                     ledger = self._ledger
                     if current_task().cancelling() or position in ledger.failures:  # type: ignore[union-attr]  # we are in a task
                         ledger.fail(position, FailureReason.CANCELLED, None, _PENDING_CANCELLATION)
@@ -504,6 +519,10 @@ class Run:
         if isinstance(error, asyncio.CancelledError):
             self._ledger.fail(position, FailureReason.CANCELLED, error, _CANCELLED)
             return
+        if self._judge is not None and not isinstance(error, KeyboardInterrupt):
+            self._ledger.fail(position, FailureReason.RAISED, None, describe(error))
+            self.stop(error)
+            return
         self._ledger.fail(position, FailureReason.RAISED, error)
         if isinstance(error, KeyboardInterrupt):
             self.stop(None if "AWS_LAMBDA_FUNCTION_NAME" in os.environ else error)
@@ -519,18 +538,11 @@ class Run:
         return True
 
     def _is_plain(self, position: int, result: object) -> bool:
-        """Whether a result can be success: an awaitable or a generator is work that was never done."""
-        if not (inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result)):
+        """Whether a result can be success."""
+        problem = undone_work(result)
+        if problem is None:
             return True
-        kind = type(result).__name__
-        if inspect.iscoroutine(result) or inspect.isgenerator(result):
-            result.close()
-        self._ledger.fail(
-            position,
-            FailureReason.REFUSED,
-            None,
-            f"the handler returned a {kind} that nothing awaited: is an `await` missing?",
-        )
+        self._ledger.fail(position, FailureReason.REFUSED, None, f"the handler returned {problem}")
         return False
 
     def _settle(self, position: int) -> None:

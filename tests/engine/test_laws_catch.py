@@ -48,8 +48,8 @@ MUTANTS = {
     ),
     "a coroutine is taken for a result": (
         Run._attempt,
-        "if result is None or self._is_plain(position, result):",
-        "if True:",
+        "(result is None or self._is_plain(position, result))",
+        "True",
         laws.only_earned_successes_are_taken_as_done,
     ),
     "only exceptions are caught": (

@@ -168,7 +168,7 @@ def test_tasks_that_were_there_before_are_no_leaks_where_a_lifespan_is_open(capl
 
     with virtual_kept_loops():
         loop = kept_loop().loop
-        kept_loop().has_lifespans = True
+        kept_loop().has_tenants = True
         task = loop.create_task(background())
         assert BatchEngine().run(EVENT, fine).all_succeeded
         assert not task.done()

@@ -1,0 +1,68 @@
+"""Lambda's deadline: when a batch has to be sealed, so that the reply goes out in time."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from asyncbatch._errors import InvalidOptionError
+from asyncbatch._options import MARGIN_BOUNDS, MARGIN_SHARE
+
+logger: Final = logging.getLogger("asyncbatch")
+
+_NUMBERS: Final = (int, float)
+
+
+def remaining_time(context: object) -> float | None:
+    """Seconds until Lambda's deadline; None where the context (a test's, a scheduler's) does not tell."""
+    tell: Any = getattr(context, "get_remaining_time_in_millis", None)
+    milliseconds: Any = tell() if tell is not None else None
+    return milliseconds / 1000 if type(milliseconds) in _NUMBERS else None
+
+
+def time_left(context: object, margin: float | None = None) -> tuple[float | None, float | None]:
+    """Seconds until the batch must be sealed, and until Lambda's deadline; None without one.
+
+    Args:
+        context: Lambda's context; None for no deadline.
+        margin: Seconds before the deadline at which the batch is sealed; None for a tenth of the remaining time,
+            within bounds.
+    """
+    if context is None:
+        return None, None
+    remaining = remaining_time(context)
+    if remaining is None:
+        return None, None
+    if margin is None:
+        margin = default_margin(remaining)
+    if remaining <= margin:
+        logger.warning(
+            "%.3f s are left, not more than the deadline margin of %.3f s: no record is started. "
+            "Give the function a longer timeout.",
+            remaining,
+            margin,
+        )
+    return max(0.0, remaining - margin), remaining
+
+
+def default_margin(remaining: float) -> float:
+    """The margin where none was chosen, in seconds."""
+    return min(max(remaining * MARGIN_SHARE, MARGIN_BOUNDS[0]), MARGIN_BOUNDS[1])
+
+
+def own_budget(deadline: float, margin: float) -> float:
+    """Seconds until the batch must be sealed, for a deadline of the caller's own.
+
+    Args:
+        deadline: Seconds until the call has to return.
+        margin: Seconds before that at which the batch is sealed. Nothing is posted to anybody, so that the grace
+            is all that is needed.
+
+    Raises:
+        InvalidOptionError: the deadline is no number of seconds from 0 on.
+    """
+    if not deadline >= 0:
+        raise InvalidOptionError(
+            "deadline", f"must be a number of seconds from 0 on, but is {deadline!r:.50}"
+        )
+    return max(0.0, deadline - margin)
