@@ -138,7 +138,7 @@ class Job:
             self._lanes,
             self.ledger,
             self.bound.inject(self.context, state),
-            rules.record_type if self.judge is None else None,
+            rules.record_type,
             reader=options.reader,
             limit=options.concurrency,
             stop_at=self.stop_at,

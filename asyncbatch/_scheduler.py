@@ -131,7 +131,7 @@ class Run:
         lanes: Who may start.
         ledger: Where outcomes are noted.
         handler: The record handler, its injected arguments bound.
-        record_type: The view that it gets; None for the raw record.
+        record_type: The view that it gets.
         reader: How the model reads payloads; None without a model.
         limit: Most records in flight.
         stop_at: When the batch is sealed, in seconds of the loop's clock; None for no deadline.
@@ -140,9 +140,9 @@ class Run:
         threads: The worker threads, where the handler works in some: then a record's timeout begins to count
             with its thread, which may have to wait for its turn.
         observer: Who is told of starts and ends; None for nobody.
-        judge: Decides whether a record succeeded, for handlers that turn what a record raises into a result
-            themselves: what they raise all the same ends the run. None for the rule that a plain return is
-            success and an exception the record's failure.
+        judge: Decides whether a record succeeded, for handlers that take raw records and turn what those raise
+            into results themselves: what they raise all the same ends the run. None for the rule that a plain
+            return is success and an exception the record's failure.
         eager: Start tasks eagerly. 3.11 cannot.
     """
 
@@ -192,7 +192,7 @@ class Run:
         lanes: Lanes,
         ledger: Ledger,
         handler: Callable[..., Awaitable[object]],
-        record_type: type[Record[Any]] | None,
+        record_type: type[Record[Any]],
         *,
         reader: Payload | None = None,
         limit: int,
@@ -473,11 +473,14 @@ class Run:
 
     async def _attempt(self, position: int) -> None:
         """Run one record's handler to its end. *Everything* is caught here: one record's trouble is its own."""
-        record: Any = self._raws[position]
-        if self._record_type is not None:
-            raw, record = record, _new_view(self._record_type)
-            record.raw = raw
+        judge = self._judge
+        record: Any
+        if judge is None:
+            record = _new_view(self._record_type)
+            record.raw = self._raws[position]
             record.reader = self._reader
+        else:
+            record = self._raws[position]
         try:
             if not self._eager and not self._may_begin(position):
                 return
@@ -485,8 +488,8 @@ class Run:
                 result = await self._handler(record)
                 if (
                     (result is None or self._is_plain(position, result))
-                    if self._judge is None
-                    else self._judge(position, result)
+                    if judge is None
+                    else judge(position, result)
                 ):
                     ledger = self._ledger
                     if current_task().cancelling() or position in ledger.failures:  # type: ignore[union-attr]  # we are in a task
