@@ -209,11 +209,6 @@ class KeptLoop:
         finally:
             self.discard()
 
-    def __del__(self) -> None:
-        """A thread ended: its loop ends with it."""
-        if not (self.adopted or self.forked or self.loop.is_closed() or self.loop.is_running()):
-            self.loop.close()
-
 
 # `asyncio.all_tasks` walks these sets of asyncio's (3.11; 3.12 and 3.13), which takes longer than the rest of a
 # small batch's end. That they are empty, the usual case, is told by their sizes. Later interpreters keep tasks
@@ -269,8 +264,27 @@ def _name(task: asyncio.Task[Any]) -> str:
 # --- one loop per thread ------------------------------------------------------------------------------
 
 
+@final
+class _Keeper:
+    """Closes a thread's loop with the thread: nothing but the thread's own storage refers to it.
+
+    A loop itself may be referred to by the traceback of an error that somebody keeps.
+    """
+
+    def __init__(self, kept: KeptLoop) -> None:
+        self._kept: Final = kept
+
+    def __del__(self) -> None:
+        """The thread ended, or has another loop."""
+        if self._kept.forked:
+            _inherited.append(self._kept)  # closing it would change the parent's selector
+        elif not (self._kept.loop.is_closed() or self._kept.loop.is_running()):
+            self._kept.loop.close()
+
+
 class _Local(threading.local):
     kept: KeptLoop | None = None
+    keeper: _Keeper | None = None
     adopted: KeptLoop | None = None
 
 
@@ -291,6 +305,7 @@ def kept_loop() -> KeptLoop:
     elif not _once:
         _at_first_loop()
     _local.kept = kept = KeptLoop()
+    _local.keeper = _Keeper(kept)
     return kept
 
 

@@ -1,0 +1,339 @@
+"""How a processor's records are run: one after another, or by the engine's scheduler.
+
+Both ask the processor for each record (`_process_record`, `_async_process_record`, which users override), and a
+record has succeeded only if that gives a tuple that starts with "success". What was not run to its end (because of
+the deadline, or of a failure that holds it back) goes through the processor's failure handler all the same.
+"""
+
+# What users override has names with underscores in the peer's API.
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import os
+import time
+from collections.abc import Awaitable, MutableSequence, Sequence
+from time import monotonic  # noqa: TID251 - where no loop runs, there is none to tell the time
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncbatch._deadline import default_margin, remaining_time, time_left
+from asyncbatch._events import Batch
+from asyncbatch._handlers import BoundHandler
+from asyncbatch._invocation import Job, run_where_clients_live
+from asyncbatch._lanes import Halts
+from asyncbatch._ledger import Failure, FailureReason, SkipReason, undone_work
+from asyncbatch._options import Options
+from asyncbatch.powertools._sources import UNREPORTED
+from asyncbatch.powertools._turns import Tally, Turn
+from asyncbatch.powertools.exceptions import ExceptionInfo, RecordNotProcessedError
+
+if TYPE_CHECKING:
+    from asyncbatch.powertools._processor import BasePartialProcessor
+
+Entry = tuple[Any, ...]
+"""What users get for each record: ``("success", result, record)`` or ``("fail", text, record)``."""
+
+logger: Final = logging.getLogger("asyncbatch.powertools")
+
+# Types of results that cannot be work which nobody awaited: the usual ones, told without asking `inspect`.
+PLAIN_TYPES: Final = frozenset({NoneType, str, int, float, bool, bytes, dict, list, tuple})
+
+_ENTRY_LENGTH: Final = 3
+_WHOLE_BATCH: Final = 2**31
+
+
+@functools.lru_cache(maxsize=32)
+def options_for(concurrency: int | None) -> Options:
+    """The engine's options for a processor.
+
+    Args:
+        concurrency: Most records in flight; None for the whole batch.
+
+    Raises:
+        InvalidOptionError: it is no whole number from 1 on.
+    """
+    return Options(concurrency=_WHOLE_BATCH if concurrency is None else concurrency)
+
+
+def claims_success(entry: Any) -> bool:
+    """Whether a record's entry says that it succeeded."""
+    return bool(issubclass(type(entry), tuple) and entry and entry[0] == "success")
+
+
+def earned(entry: Any) -> bool:
+    """Whether it says so with a result that is no work still to be done."""
+    if not claims_success(entry):
+        return False
+    return len(entry) == 1 or type(entry[1]) in PLAIN_TYPES or undone_work(entry[1]) is None
+
+
+def _refusal(entry: Any) -> tuple[FailureReason, None, str]:
+    """Why an entry earns nothing, for the ledger."""
+    if claims_success(entry):
+        return FailureReason.REFUSED, None, f"the record handler returned {undone_work(entry[1])}"
+    return FailureReason.RAISED, None, "its entry does not start with 'success'"
+
+
+def finish(turn: Turn | None, result: Any) -> Any:
+    """What a handler's result comes to where records run one after another: an awaitable is run to its end first.
+
+    Raises:
+        TypeError: the result is work that nobody did.
+        BaseException: what the awaitable raised.
+    """
+    if inspect.isawaitable(result):
+        result = run_to_end(turn, result)
+    refuse_undone(result)
+    return result
+
+
+async def finish_async(result: Any) -> Any:
+    """The same where records run side by side."""
+    if inspect.isawaitable(result):
+        result = await result
+    refuse_undone(result)
+    return result
+
+
+def refuse_undone(result: object) -> None:
+    """Refuse a result that is work which nobody did.
+
+    Raises:
+        TypeError: it is.
+    """
+    problem = undone_work(result)
+    if problem is not None:
+        message = f"the record handler returned {problem}"
+        raise TypeError(message)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether a person wants the program to stop; in Lambda nobody can."""
+    return isinstance(error, KeyboardInterrupt) and "AWS_LAMBDA_FUNCTION_NAME" not in os.environ
+
+
+# --- one after another --------------------------------------------------------------------------------
+
+
+def run_in_order(processor: BasePartialProcessor, turn: Turn, records: Sequence[Any]) -> list[Entry]:
+    """Run records one after another, in batch position.
+
+    Args:
+        processor: Who handles them.
+        turn: The use that this run belongs to.
+        records: The raw records.
+    """
+    tally = Tally(processor._begin_run(records), records)
+    turn.tallies.append(tally)
+    budget, _ = _time_left(turn.context)
+    turn.stop_at = stop_at = None if budget is None else monotonic() + budget
+    process, marks = processor._process_record, tally.marks
+    halts: Halts | None = None
+    entries: list[Entry] = []
+    for position, record in enumerate(records):
+        if stop_at is not None and monotonic() >= stop_at:
+            break
+        if halts is not None and halts.holds(position):
+            entries.append(_tell_unprocessed(processor, tally, position))
+            continue
+        entry: Any = process(record)
+        entries.append(entry)
+        # The usual entry is told without a call, which would be paid per record.
+        usual = type(entry) is tuple and len(entry) == _ENTRY_LENGTH  # pyright: ignore[reportUnknownArgumentType]
+        if (usual and entry[0] == "success" and entry[1] is None) or earned(entry):
+            marks[position] = 1
+            continue
+        halts = halts or Halts(records, tally.rules, tally.ledger)
+        halts.note(position)
+        if claims_success(entry):
+            tally.ledger.fail(position, *_refusal(entry))
+            _withdraw(processor.success_messages, record)
+            entries[position] = _tell_unprocessed(processor, tally, position)
+    if len(entries) < len(records):
+        unprocessed = range(len(entries), len(records))
+        entries += [_tell_unprocessed(processor, tally, position) for position in unprocessed]
+        _warn_of_deadline(tally)
+    return entries
+
+
+def run_to_end(turn: Turn | None, awaitable: Awaitable[Any]) -> Any:
+    """Run what a handler returned to its end, for a processor that runs records one after another.
+
+    Args:
+        turn: The use that the record belongs to.
+        awaitable: What the handler returned.
+
+    Returns:
+        What the awaitable gave.
+
+    Raises:
+        BaseException: what the awaitable raised.
+        RecordNotProcessedError: it did not end before the deadline, or left a cancellation behind.
+    """
+    results: list[Any] = []
+    raised: list[Exception] = []
+
+    async def wait(_: object) -> None:
+        try:
+            results.append(await awaitable)
+        except Exception as error:  # noqa: BLE001 - raised again below, with its traceback
+            raised.append(error)
+
+    budget = None if turn is None or turn.stop_at is None else max(0.0, turn.stop_at - monotonic())
+    batch = Batch(UNREPORTED, [{}], ["the record"], 1)
+    job = Job(options_for(1), batch, BoundHandler(wait), None, budget)
+    left = run_where_clients_live(job, budget)
+    if job.ledger.seal(left) == b"\1":
+        if raised:
+            raise raised[0]
+        return results[0]
+    undone_work(awaitable)  # closes what was not begun
+    failure = job.ledger.failures.get(0)
+    if failure is not None and failure.error is not None:
+        raise failure.error
+    raise RecordNotProcessedError(_explained(failure, job.ledger.skips.get(0)))
+
+
+# --- by the scheduler ---------------------------------------------------------------------------------
+
+
+def run_concurrently(processor: BasePartialProcessor, turn: Turn, records: Sequence[Any]) -> list[Entry]:
+    """Run records side by side, as the lanes of their event source allow.
+
+    Args:
+        processor: Who handles them.
+        turn: The use that this run belongs to.
+        records: The raw records.
+
+    Returns:
+        The entries, in batch position; the processor's lists are in that order as well.
+
+    Raises:
+        BaseException: what an overridden method let out. Nothing is left running.
+    """
+    tally = Tally(processor._begin_run(records), records)
+    turn.tallies.append(tally)
+    budget, remaining = _time_left(turn.context)
+    entries: dict[int, Any] = {}
+
+    def judge(position: int, entry: Any) -> bool:
+        entries[position] = entry
+        # The usual entry is told without a call, which would be paid per record.
+        usual = type(entry) is tuple and len(entry) == _ENTRY_LENGTH  # pyright: ignore[reportUnknownArgumentType]
+        if (usual and entry[0] == "success" and entry[1] is None) or earned(entry):
+            return True
+        tally.ledger.fail(position, *_refusal(entry))
+        return False
+
+    handler = BoundHandler(processor._async_process_record)
+    job = Job(options_for(processor.concurrency), tally.batch, handler, None, budget, judge=judge)
+    tally.ledger = job.ledger
+    lists = [getattr(processor, name, []) for name in ("success_messages", "fail_messages", "exceptions")]
+    marks = list(map(len, lists))
+    left = run_where_clients_live(job, remaining)
+    job.ledger.seal(left)
+    if not tally.all_succeeded:
+        _tell_the_rest(processor, tally, entries)
+    ended = list(entries)
+    in_order = sorted(ended)
+    if ended != in_order:
+        _sort_lists(lists, marks, entries)
+    return [entries[position] for position in in_order]
+
+
+def _tell_the_rest(processor: BasePartialProcessor, tally: Tally, entries: dict[int, Any]) -> None:
+    """Let the failure handler know of every record that did not succeed and of which it was not told."""
+    for position, succeeded in enumerate(tally.succeeded):
+        if succeeded or (position in entries and not claims_success(entries[position])):
+            continue
+        if position in entries:  # with success too late, a cancellation pending, or work undone
+            del entries[position]
+            _withdraw(processor.success_messages, tally.records[position])
+        entries[position] = _tell_unprocessed(processor, tally, position)
+    _warn_of_deadline(tally)
+
+
+def _withdraw(messages: list[Any], record: object) -> None:
+    for index, message in enumerate(messages):
+        if message is record:
+            del messages[index]
+            return
+
+
+def _sort_lists(lists: Sequence[MutableSequence[Any]], marks: Sequence[int], entries: dict[int, Any]) -> None:
+    """Bring what a run added to the processor's lists into batch position; it came as records ended."""
+    succeeded = [position for position, entry in entries.items() if earned(entry)]
+    others = [position for position, entry in entries.items() if not earned(entry)]
+    for items, mark, positions in zip(lists, marks, (succeeded, others, others), strict=True):
+        added = items[mark:]
+        if len(added) == len(positions):  # else an overridden handler keeps books of its own
+            pairs = sorted(zip(positions, added, strict=True), key=lambda pair: pair[0])
+            items[mark:] = [item for _, item in pairs]
+
+
+# --- records that were not run to their end -----------------------------------------------------------
+
+
+def _tell_unprocessed(processor: BasePartialProcessor, tally: Tally, position: int) -> Entry:
+    """Let the processor's failure handler have a record that was not started, or not finished."""
+    ledger = tally.ledger
+    failure = ledger.failures.get(position)
+    if failure is None:
+        ledger.skip(position, SkipReason.DEADLINE)
+    skip = ledger.skips.get(position)
+    exception: ExceptionInfo
+    if skip in {SkipReason.LANE_HALTED, SkipReason.BATCH_HALTED}:
+        exception = processor._held_back
+    elif failure is not None and failure.error is not None:
+        exception = type(failure.error), failure.error, None
+    else:
+        refused = failure is not None and failure.reason is FailureReason.REFUSED
+        error = (TypeError if refused else RecordNotProcessedError)(_explained(failure, skip))
+        exception = type(error), error, None
+    entry: Entry = processor._tell_failure(tally.records[position], exception)
+    return entry
+
+
+def _explained(failure: Failure | None, skip: SkipReason | None) -> str:
+    if failure is None:
+        stopped = skip is SkipReason.STOPPED
+        return "not started: the run was stopped" if stopped else "not started before the deadline"
+    if failure.reason is FailureReason.DEADLINE:
+        return "not finished before the deadline"
+    return failure.message
+
+
+def _warn_of_deadline(tally: Tally) -> None:
+    ledger = tally.ledger
+    late = sum(reason is SkipReason.DEADLINE for reason in ledger.skips.values())
+    late += sum(failure.reason is FailureReason.DEADLINE for failure in ledger.failures.values())
+    if late:
+        logger.warning(
+            "%d of %d records were not finished before the deadline and are reported as failed",
+            late,
+            len(tally.records),
+        )
+
+
+def _time_left(context: object) -> tuple[float | None, float | None]:
+    """Seconds until the batch must be sealed, and until Lambda's deadline; None without one.
+
+    Tests often pass a context with a few milliseconds left, or none, for ever. A remaining time that leaves no
+    room for a single record, and stands still, is no deadline.
+    """
+    if context is None:
+        return None, None
+    remaining = remaining_time(context)
+    if remaining is not None and remaining <= default_margin(remaining):
+        time.sleep(_A_WHILE)
+        if remaining_time(context) == remaining:
+            logger.info("the context's remaining time stands still at %.3f s: no deadline", remaining)
+            return None, None
+    return time_left(context)
+
+
+_A_WHILE: Final = 0.003  # a real one counts milliseconds

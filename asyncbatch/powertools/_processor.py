@@ -1,0 +1,300 @@
+"""What every processor is: records in, an entry for each out, and one use of it at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, Union
+from weakref import WeakKeyDictionary
+
+from asyncbatch._sources import SourceRules
+from asyncbatch.powertools._processing import Entry, run_concurrently, run_in_order
+from asyncbatch.powertools._sources import UNREPORTED
+from asyncbatch.powertools._turns import Turn
+from asyncbatch.powertools.data_classes import (
+    DynamoDBRecord,
+    KafkaEventRecord,
+    KinesisStreamRecord,
+    SQSRecord,
+)
+from asyncbatch.powertools.exceptions import (
+    BaseBatchProcessingError,
+    ExceptionInfo,
+    RecordNotProcessedError,
+)
+from asyncbatch.powertools.types import BatchTypeModels
+
+logger: Final = logging.getLogger("asyncbatch.powertools.base")
+
+EventSourceDataClassTypes = SQSRecord | KinesisStreamRecord | DynamoDBRecord | KafkaEventRecord
+if TYPE_CHECKING:
+    BatchEventTypes = Any  # one of ours, one of Powertools', or a model
+else:
+    BatchEventTypes = Union[EventSourceDataClassTypes, BatchTypeModels]  # noqa: UP007 - the latter may be text
+SuccessResponse = tuple[str, Any, BatchEventTypes]
+FailureResponse = tuple[str, str, BatchEventTypes]
+
+_claims: Final = Lock()
+_NO_COPIES: Final[Mapping[int, Any]] = {}
+_copies: Final[ContextVar[Mapping[int, Any]]] = ContextVar("copies", default=_NO_COPIES)
+
+
+class BasePartialProcessor(ABC):
+    """Hands records to a handler one by one and keeps what became of each.
+
+    To make a processor of your own, implement ``_prepare`` (called when the ``with`` block is entered), ``_clean``
+    (when it is left), ``_process_record`` and, for concurrent processing, ``_async_process_record``: they call
+    ``self.handler`` and return what `success_handler` or `failure_handler` gives.
+
+    Args:
+        logger: Gets a warning with the traceback of every record that fails; None for none.
+    """
+
+    lambda_context: Any
+    records: Any
+    handler: Callable[..., Any]
+    concurrency: int | None = None
+    _turn: Turn | None = None
+    _handler_accepts_lambda_context: bool = False
+    _held_back: ExceptionInfo = (
+        RecordNotProcessedError,
+        RecordNotProcessedError("an earlier record failed"),
+        None,
+    )
+
+    def __init__(self, logger: logging.Logger | None = None) -> None:
+        self.success_messages: list[Any] = []
+        self.fail_messages: list[Any] = []
+        self.exceptions: list[ExceptionInfo] = []
+        self.logger = logger
+
+    # --- what subclasses implement --------------------------------------------------------------------
+
+    @abstractmethod
+    def _prepare(self) -> Any:
+        """Get ready for a batch."""
+
+    @abstractmethod
+    def _clean(self) -> Any:
+        """Draw the conclusions of a batch."""
+
+    @abstractmethod
+    def _process_record(self, record: dict[str, Any]) -> Any:
+        """Process one record, and return its entry."""
+
+    async def _async_process_record(self, record: dict[str, Any]) -> Any:
+        """Process one record beside others, and return its entry."""
+        raise NotImplementedError
+
+    # --- a use of the processor -----------------------------------------------------------------------
+
+    def __call__(
+        self, records: Sequence[Any], handler: Callable[..., Any], lambda_context: Any = None
+    ) -> Self:
+        """Take records and the handler for them; use the result in a ``with`` statement.
+
+        Args:
+            records: The raw records.
+            handler: A function of a record, called with the keyword ``record``.
+            lambda_context: Lambda's context. It tells the deadline, and a handler with a parameter of this name
+                gets it.
+
+        Returns:
+            The processor; a copy of it while somebody else uses it.
+        """
+        using = self._take(lambda_context)
+        using.records = records
+        using.handler = handler
+        if lambda_context is None:
+            using._handler_accepts_lambda_context = False
+        else:
+            using.lambda_context = lambda_context
+            using._handler_accepts_lambda_context = _accepts_context(handler)
+        return using
+
+    def __enter__(self) -> Self:
+        turn = self._turn
+        if turn is None or turn.over:
+            turn = self._turn = Turn(None)
+        turn.entered = True
+        try:
+            self._prepare()
+        except BaseException:
+            turn.over = True
+            raise
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        turn = self._turn
+        try:
+            if turn is not None and not (turn.tallies or exception_type):
+                self._warn_of_unprocessed()
+            self._clean()
+        except BaseBatchProcessingError:
+            if exception_type is None:  # else the block's own error is the one to be seen
+                raise
+        finally:
+            if turn is not None:
+                turn.over = True
+
+    def process(self) -> list[Entry]:
+        """Process the records one after another.
+
+        Returns:
+            An entry for each, in order: ``("success", result, record)`` or ``("fail", text, record)``.
+        """
+        return self._run(run_in_order)
+
+    def async_process(self) -> list[Entry]:
+        """Process the records side by side, on the thread's event loop; a plain function all the same.
+
+        Returns:
+            An entry for each, in the records' order.
+        """
+        return self._run(run_concurrently)
+
+    def _run(self, run: Callable[[Any, Turn, Sequence[Any]], list[Entry]]) -> list[Entry]:
+        copies = _copies.get()
+        using: Any = copies.get(id(self), self) if copies else self
+        records: Any = using.records
+        if type(records) is not list:
+            using.records = records = list(records)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        turn = using._turn
+        if turn is None:
+            turn = using._turn = Turn(None)
+        turn.running += 1
+        try:
+            return run(using, turn, records)  # pyright: ignore[reportUnknownArgumentType]
+        finally:
+            turn.running -= 1
+            if _copies.get() is not copies:  # a handler used this processor too
+                _copies.set(copies)
+
+    def _take(self, context: object) -> Self:
+        """Begin a use: of this processor, or of a copy while it is in use."""
+        _claims.acquire()  # a `with` statement would take three times as long
+        try:
+            turn = self._turn
+            if turn is None or turn.over or not turn.goes_on:
+                mine = Turn(context)
+                if turn is not None and turn.thread != mine.thread:
+                    self._set_aside(turn)
+                self._turn = mine
+                copies = _copies.get()
+                if copies and id(self) in copies:
+                    _copies.set({key: each for key, each in copies.items() if key != id(self)})
+                return self
+        finally:
+            _claims.release()
+        other = self._copy()
+        other._turn = Turn(context)
+        _copies.set({**_copies.get(), id(self): other})
+        return other
+
+    def _set_aside(self, turn: Turn) -> None:  # noqa: B027 - there is nothing to keep here
+        """Keep what another thread may still ask of its last use, now that this one begins its own."""
+
+    def _in_use(self) -> Self:
+        """This processor, or the copy that this thread or task uses in its place."""
+        copies = _copies.get()
+        return copies.get(id(self), self) if copies else self
+
+    def _copy(self) -> Self:
+        other = copy.copy(self)
+        other.success_messages = []
+        other.fail_messages = []
+        other.exceptions = []
+        return other
+
+    def _warn_of_unprocessed(self) -> None:
+        kept = getattr(self, "success_messages", None) or getattr(self, "fail_messages", None)
+        if not kept and getattr(self, "records", None):
+            logger.warning("the `with` block was left without a call of process(): no record was processed")
+
+    # --- what becomes of a record ---------------------------------------------------------------------
+
+    def success_handler(self, record: Any, result: Any) -> SuccessResponse:
+        """Keep a record that succeeded.
+
+        Args:
+            record: The raw record.
+            result: What its handler returned.
+
+        Returns:
+            Its entry. An overriding method has to return one that starts with "success" too.
+        """
+        self.success_messages.append(record)
+        return "success", result, record
+
+    def failure_handler(self, record: Any, exception: ExceptionInfo) -> FailureResponse:
+        """Keep a record that failed.
+
+        Args:
+            record: The record as its handler got it; where a model refused it, as a data class.
+            exception: What `sys.exc_info` gave; the exception alone will do.
+
+        Returns:
+            Its entry.
+        """
+        if isinstance(exception, BaseException):
+            exception = type(exception), exception, exception.__traceback__
+        text = _describe(exception)
+        logger.debug("Record processing exception: %s", text)
+        if self.logger is not None and all(part is not None for part in exception):
+            self.logger.warning("Record processing exception; skipping this record", exc_info=exception)  # type: ignore[arg-type]  # no part is None
+        self.exceptions.append(exception)
+        self.fail_messages.append(record)
+        return "fail", text, record
+
+    def _is_out_of_hand(self, error: BaseException) -> bool:
+        """Whether an exception that reached a record among others is not the record's failure.
+
+        Of a record that was unfinished when the batch was sealed the failure handler hears later, and an interrupt
+        is the scheduler's.
+        """
+        return isinstance(error, KeyboardInterrupt) or (self._turn is not None and self._turn.is_sealed)
+
+    def _begin_run(self, records: Sequence[Any]) -> SourceRules:  # noqa: ARG002 - subclasses look
+        """Get ready for records, and say how their event source is told of failures."""
+        return UNREPORTED
+
+    def _tell_failure(self, record: Any, exception: ExceptionInfo) -> Any:
+        """Have a record handled that failed without reaching the handler, or its end."""
+        return self.failure_handler(record=record, exception=exception)
+
+
+def _describe(exception: ExceptionInfo) -> str:
+    try:
+        return f"{exception[0]}:{exception[1]}"
+    except Exception:  # noqa: BLE001 - a hostile __str__ decides no more than this text
+        return f"{exception[0]}:(its text cannot be shown)"
+
+
+# Reading a signature takes longer than a small batch. Only what was found out is kept, not the handler.
+_accepting: Final[WeakKeyDictionary[Callable[..., Any], bool]] = WeakKeyDictionary()
+
+
+def _accepts_context(handler: Callable[..., Any]) -> bool:
+    with contextlib.suppress(TypeError):  # it cannot be hashed, or not be referred to weakly
+        known = _accepting.get(handler)
+        if known is not None:
+            return known
+    try:
+        accepts = "lambda_context" in inspect.signature(handler).parameters
+    except (TypeError, ValueError):  # some callables written in C do not tell
+        accepts = False
+    with contextlib.suppress(TypeError):
+        _accepting[handler] = accepts
+    return accepts

@@ -1,0 +1,185 @@
+"""Turns: one use of a processor each, and what became of its records.
+
+A processor is made once and used for every batch, and users read its lists after a batch. Somebody may use it
+while it is in use: a handler that processes a nested batch, or another thread. That use gets a copy with state of
+its own, so that neither loses a failure of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from threading import get_ident
+from typing import Any, final
+
+from asyncbatch._events import Batch
+from asyncbatch._ledger import Ledger, SkipReason
+from asyncbatch._records import ItemIdentifier
+from asyncbatch._report import BatchReport
+from asyncbatch._sources import SourceRules, is_object
+from asyncbatch.powertools._sources import batch_of, hashable, is_usable
+from asyncbatch.powertools.exceptions import UnreportableRecordError
+from asyncbatch.powertools.types import PartialItemFailures
+
+
+@final
+class Turn:
+    """One use of a processor: from its call until its ``with`` block is left.
+
+    Args:
+        context: The Lambda context of this call, which tells the deadline; None for no deadline.
+
+    Attributes:
+        thread: Who called.
+        entered: The ``with`` block was entered.
+        over: It was left.
+        running: How many runs are under way.
+        stop_at: When a run of one record after another starts no more, on the monotonic clock; None for never.
+        tallies: What became of the records, one for each call of ``process`` or ``async_process``.
+    """
+
+    entered = False
+    over = False
+    running = 0
+    stop_at: float | None = None
+
+    def __init__(self, context: object) -> None:
+        self.context = context
+        self.thread = get_ident()
+        self.tallies: list[Tally] = []
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether whoever wants to use the processor now has to take a copy."""
+        if self.running:
+            return True
+        if self.over:
+            return False
+        if self.entered:
+            return True
+        return not self.tallies and self.thread != get_ident()
+
+    @property
+    def all_succeeded(self) -> bool:
+        """Whether every record of every run succeeded."""
+        return all([tally.all_succeeded for tally in self.tallies])  # noqa: C419 - a generator would cost a microsecond
+
+    @property
+    def none_succeeded(self) -> bool:
+        """Whether there were records, and not one succeeded."""
+        return bool(self.tallies) and not any(1 in tally.succeeded for tally in self.tallies)
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the last run has been sealed: what its records still come to counts for nothing."""
+        return bool(self.tallies) and self.tallies[-1].is_sealed
+
+    def unnoted(self, noted: int) -> bool:
+        """Whether more records did not succeed than the number that the processor has noted."""
+        return sum(tally.succeeded.count(0) for tally in self.tallies) > noted
+
+    def entries(self, collected: Sequence[PartialItemFailures]) -> list[PartialItemFailures]:
+        """The reply's entries: the records that did not succeed, in batch position, each once.
+
+        Args:
+            collected: What the processor's collector found. It can name more records, and never makes them fewer.
+
+        Raises:
+            UnreportableRecordError: a record that did not succeed cannot be named.
+            SequenceOrderError: the records of a stream that halts on failures are out of order.
+        """
+        identifiers = [entry["itemIdentifier"] for entry in collected]
+        found = {hashable(identifier): identifier for identifier in identifiers if is_usable(identifier)}
+        entries: dict[Hashable, ItemIdentifier] = {}
+        accounted: set[Hashable] = set()
+        places: dict[Hashable, int] = {}
+        for tally in self.tallies:
+            accounted |= tally.unsuccessful(len(found))
+            places |= {name: position for position, name in enumerate(tally.batch.names)}
+            entries |= {hashable(identifier): identifier for identifier in tally.failures()}
+        entries |= {name: identifier for name, identifier in found.items() if name not in accounted}
+        in_order = sorted(entries, key=lambda name: places.get(name, len(places)))
+        return [{"itemIdentifier": entries[name]} for name in in_order]
+
+
+@final
+class Tally:
+    """What became of the records of one run: each starts as not succeeded.
+
+    Args:
+        rules: How the records' event source is told of failures.
+        records: The raw records.
+
+    Attributes:
+        marks: 1 for every record that has succeeded so far, for a run that writes no more than that into a ledger.
+    """
+
+    __slots__ = ("_batch", "_ledger", "marks", "records", "rules")
+
+    def __init__(self, rules: SourceRules, records: Sequence[Any]) -> None:
+        self.rules = rules
+        self.records = records
+        self.marks = bytearray(len(records))
+        self._ledger: Ledger | None = None
+        self._batch: Batch | None = None
+
+    @property
+    def batch(self) -> Batch:
+        """The records, named where they can be."""
+        if self._batch is None:
+            self._batch = batch_of(self.rules, self.records)
+        return self._batch
+
+    @property
+    def ledger(self) -> Ledger:
+        """The outcomes; made when somebody asks, because most batches succeed."""
+        if self._ledger is None:
+            self._ledger = Ledger(len(self.records))
+            self._ledger.succeeded = self.marks
+        return self._ledger
+
+    @ledger.setter
+    def ledger(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether what its records still come to counts for nothing."""
+        return self._ledger is not None and self._ledger.result is not None
+
+    @property
+    def all_succeeded(self) -> bool:
+        """Whether every record succeeded."""
+        return 0 not in (self.marks if self._ledger is None else self.succeeded)
+
+    @property
+    def succeeded(self) -> bytes:
+        """1 for every record that succeeded."""
+        return self.ledger.seal(SkipReason.DEADLINE)
+
+    def unsuccessful(self, found: int) -> set[Hashable]:
+        """The names of the records that did not succeed.
+
+        Args:
+            found: How many names a collector has found. If those are enough for all of these records, it knows
+                names for them that the records do not tell.
+
+        Raises:
+            UnreportableRecordError: one of them has no name that a reply could use.
+        """
+        positions = [position for position, succeeded in enumerate(self.succeeded) if not succeeded]
+        for position in positions if found < len(positions) else ():
+            raw = self.records[position]
+            if not self.rules.identifier(raw):
+                raise UnreportableRecordError(position, _problem(self.rules, raw))
+        return {self.batch.names[position] for position in positions}
+
+    def failures(self) -> list[ItemIdentifier]:
+        """The identifiers that the reply has to name, by the rules of the event source."""
+        report = BatchReport(self.batch, self.ledger, lane_keys=None, raise_on_failure="never", duration=0.0)
+        return [identifier for identifier in report.failures if identifier]
+
+
+def _problem(rules: SourceRules, raw: Any) -> str:
+    if not is_object(raw):
+        return f"it must be an object, but is {type(raw).__name__}"
+    return " ".join(rules.problem(raw) or ("its identifier", "is unusable"))

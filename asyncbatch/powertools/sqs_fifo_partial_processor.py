@@ -1,0 +1,87 @@
+"""The processor for SQS FIFO queues."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from asyncbatch._sources import SourceRules
+from asyncbatch.powertools._processing import options_for
+from asyncbatch.powertools._sources import FIFO_BATCH, FIFO_GROUPS, EventType, message_group
+from asyncbatch.powertools.base import (
+    GROUP_HALTED,
+    BasePartialBatchProcessor,
+    BatchProcessor,
+    FailureResponse,
+)
+from asyncbatch.powertools.exceptions import ExceptionInfo, SQSFifoCircuitBreakerError
+from asyncbatch.powertools.types import BatchSqsTypeModel
+
+logger: logging.Logger = logging.getLogger(__name__)
+
+
+class SqsFifoPartialProcessor(BatchProcessor):
+    """Processes records of a FIFO queue in order: nothing is processed behind a failure, and all of it reported.
+
+    Side by side (`async_process_partial_response`) message groups run beside each other with
+    ``skip_group_on_error``, and each in order; without it all records run one after another.
+
+    Args:
+        model: Makes a model of each record; None for a data class.
+        skip_group_on_error: A failure holds back the rest of its message group, not of the batch.
+        logger: Gets a warning with the traceback of every record that fails; None for none.
+        raise_on_entire_batch_failure: Raise `BatchProcessingError` when no record succeeded.
+        concurrency: Most message groups in flight, side by side; None for all.
+    """
+
+    circuit_breaker_exc: ClassVar[ExceptionInfo] = (
+        SQSFifoCircuitBreakerError,
+        SQSFifoCircuitBreakerError("A previous record failed processing"),
+        None,
+    )
+    group_circuit_breaker_exc: ClassVar[ExceptionInfo] = GROUP_HALTED
+
+    def __init__(
+        self,
+        model: BatchSqsTypeModel | None = None,
+        skip_group_on_error: bool = False,  # noqa: FBT001, FBT002 - the peer's signature
+        logger: logging.Logger | None = None,
+        raise_on_entire_batch_failure: bool = True,  # noqa: FBT001, FBT002 - behind the peer's
+        *,
+        concurrency: int | None = None,
+    ) -> None:
+        super().__init__(EventType.SQS, model, raise_on_entire_batch_failure, logger)
+        options_for(concurrency)
+        self.concurrency = concurrency
+        self._skip_group_on_error = skip_group_on_error
+        self._current_group_id: str | None = None
+        self._failed_group_ids: set[str] = set()
+
+    def _process_record(self, record: dict[str, Any]) -> Any:
+        self._current_group_id = message_group(record)
+        return super()._process_record(record)
+
+    _async_process_record = BasePartialBatchProcessor._handle_async
+
+    def failure_handler(self, record: Any, exception: ExceptionInfo) -> FailureResponse:
+        """Keep a record that failed or was held back; see `BasePartialProcessor.failure_handler`."""
+        if self._skip_group_on_error and self._current_group_id:
+            self._failed_group_ids.add(self._current_group_id)
+        return super().failure_handler(record, exception)
+
+    def _tell_failure(self, record: Any, exception: ExceptionInfo) -> Any:
+        self._current_group_id = message_group(record)
+        return super()._tell_failure(record, exception)
+
+    def _clean(self) -> None:
+        self._failed_group_ids.clear()
+        self._current_group_id = None
+        super()._clean()
+
+    def _rules(self, records: Sequence[Any]) -> SourceRules:  # noqa: ARG002 - whatever they say
+        return FIFO_GROUPS if self._skip_group_on_error else FIFO_BATCH
+
+    @property
+    def _held_back(self) -> ExceptionInfo:  # type: ignore[override]  # a class's constant in the base
+        return self.group_circuit_breaker_exc if self._skip_group_on_error else self.circuit_breaker_exc

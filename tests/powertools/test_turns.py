@@ -1,0 +1,289 @@
+"""D20: a processor that is used while it is in use has a state for each use, and neither loses a failure."""
+
+import asyncio
+import sys
+import threading
+
+import pytest
+from libraries import OURS, body_of, event_of, fails, handler_of, names, process, processor_of, reply
+
+from asyncbatch.powertools import (
+    AsyncBatchProcessor,
+    BatchProcessor,
+    EventType,
+    SqsFifoPartialProcessor,
+    async_process_partial_response,
+    process_partial_response,
+)
+from asyncbatch.powertools._turns import Turn
+
+OUTER = event_of("SQS", ["a", "bad b", "c"])
+INNER = event_of("SQS", ["bad x", "y"])
+for _record in INNER["Records"]:
+    _record["messageId"] = f"inner {_record['messageId']}"
+OUTER_FAILED = reply(names(OUTER["Records"])[1])
+INNER_FAILED = reply(names(INNER["Records"])[0])
+
+
+@pytest.fixture(params=[False, True], ids=["sync", "async"])
+def is_async(request):
+    return request.param
+
+
+def nest(processor, inner_answers, run_inner, *, is_async):
+    """A handler that processes another batch with the same processor for every record."""
+
+    def handler(record):
+        inner_answers.append(run_inner(processor))
+        return fails(record.body)
+
+    async def async_handler(record):
+        await asyncio.sleep(0)
+        return handler(record)
+
+    return async_handler if is_async else handler
+
+
+def by_function(processor):
+    kind = isinstance(processor, AsyncBatchProcessor)
+    return process(OURS, INNER, handler_of(fails, is_async=kind), processor, is_async=kind)
+
+
+def by_block(processor):
+    """The documented form: the block's processor is not named."""
+    kind = isinstance(processor, AsyncBatchProcessor)
+    with processor(INNER["Records"], handler_of(fails, is_async=kind)):
+        entries = processor.async_process() if kind else processor.process()
+    assert [entry[0] for entry in entries] == ["fail", "success"]
+    return processor.response()
+
+
+def by_named_block(processor):
+    kind = isinstance(processor, AsyncBatchProcessor)
+    with processor(INNER["Records"], handler_of(fails, is_async=kind)) as batch:
+        batch.async_process() if kind else batch.process()
+    assert len(batch.fail_messages) == len(batch.exceptions) == len(batch.success_messages) == 1
+    return batch.response()
+
+
+@pytest.mark.parametrize("run_inner", [by_function, by_block, by_named_block])
+def test_nested_in_a_handler(is_async, run_inner):
+    processor = processor_of(OURS, "SQS", is_async=is_async)
+    inner = []
+    handler = nest(processor, inner, run_inner, is_async=is_async)
+    for _ in range(2):
+        inner.clear()
+        assert process(OURS, OUTER, handler, processor, is_async=is_async) == OUTER_FAILED
+        assert inner == [INNER_FAILED] * 3
+        assert processor.response() == OUTER_FAILED
+        assert [body_of(each) for each in processor.fail_messages] == ["bad b"]
+        assert processor.success_messages == [OUTER["Records"][0], OUTER["Records"][2]]
+
+
+@pytest.mark.parametrize("run_inner", [by_function, by_block, by_named_block])
+def test_nested_in_a_block(is_async, run_inner):
+    processor = processor_of(OURS, "SQS", is_async=is_async)
+    inner = []
+    handler = nest(processor, inner, run_inner, is_async=is_async)
+    with processor(OUTER["Records"], handler):
+        entries = processor.async_process() if is_async else processor.process()
+    assert [entry[0] for entry in entries] == ["success", "fail", "success"]
+    assert processor.response() == OUTER_FAILED
+    assert inner == [INNER_FAILED] * 3
+
+
+def test_nested_three_deep():
+    processor = BatchProcessor(EventType.SQS)
+    answers = []
+
+    def middle(record):
+        answers.append(("inner", process_partial_response(INNER, handler_of(fails), processor)))
+        return fails(record.body)
+
+    def outer(record):
+        answers.append(("middle", process_partial_response(OUTER, middle, processor)))
+        return fails("bad" if record.body == "c" else "")
+
+    assert process_partial_response(OUTER, outer, processor) == reply(names(OUTER["Records"])[2])
+    assert [answer for level, answer in answers if level == "middle"] == [OUTER_FAILED] * 3
+    assert [answer for level, answer in answers if level == "inner"] == [INNER_FAILED] * 9
+
+
+def test_a_processor_of_a_fifo_queue_nested():
+    processor = SqsFifoPartialProcessor(skip_group_on_error=True)
+    outer = event_of("SQS", ["a", "bad b", "c"], groups=["1", "2", "2"])
+    inner = event_of("SQS", ["bad x", "y", "z"], groups=["1", "1", "2"])
+    answers = []
+
+    def handler(record):
+        answers.append(process_partial_response(inner, handler_of(fails), processor))
+        return fails(record.body)
+
+    assert process_partial_response(outer, handler, processor) == reply(*names(outer["Records"][1:]))
+    assert answers == [reply(*names(inner["Records"][:2]))] * 2
+
+
+@pytest.mark.parametrize("use", [by_function, by_block, by_named_block])
+def test_from_threads_at_once(is_async, use):
+    """One use is held open while the others come and go."""
+    processor = processor_of(OURS, "SQS", is_async=is_async)
+    entered, go_on = threading.Event(), threading.Event()
+    answers, errors = [], []
+
+    def slow(record):
+        entered.set()
+        assert go_on.wait(20)
+        return fails(record.body)
+
+    async def slow_async(record):
+        return slow(record)
+
+    def first():
+        handler = slow_async if is_async else slow
+        answers.append(process(OURS, OUTER, handler, processor, is_async=is_async))
+
+    def other():
+        errors.extend(answer for answer in (use(processor) for _ in range(20)) if answer != INNER_FAILED)
+
+    threads = [threading.Thread(target=first)]
+    threads[0].start()
+    assert entered.wait(20)
+    threads += [threading.Thread(target=other) for _ in range(3)]
+    for thread in threads[1:]:
+        thread.start()
+    for thread in threads[1:]:
+        thread.join()
+    go_on.set()
+    threads[0].join()
+    assert not errors
+    assert answers == [OUTER_FAILED]
+    assert processor.response() == OUTER_FAILED
+
+
+def test_many_threads_without_any_order():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # as often as the interpreter can
+    try:
+        race_for_one_processor()
+    finally:
+        sys.setswitchinterval(before)
+
+
+def race_for_one_processor():
+    processor = BatchProcessor(EventType.SQS)
+    errors = []
+    barrier = threading.Barrier(8)
+
+    def work(mine):
+        event = event_of("SQS", ["a", f"bad {mine}", "c"])
+        for at, record in enumerate(event["Records"]):
+            record["messageId"] = f"{mine} {at}"
+        barrier.wait()
+        for _ in range(200):
+            answer = process_partial_response(event, handler_of(fails), processor)
+            if answer != reply(f"{mine} 1"):
+                errors.append((mine, answer))
+            with processor(event["Records"], handler_of(fails)):
+                entries = processor.process()
+            if (
+                processor.response() != reply(f"{mine} 1")
+                or entries[1][1] != f"<class 'ValueError'>:bad {mine}"
+            ):
+                errors.append((mine, processor.response()))
+
+    threads = [threading.Thread(target=work, args=[mine]) for mine in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+
+
+def test_between_its_uses_it_is_the_same_object(is_async):
+    processor = processor_of(OURS, "SQS", is_async=is_async)
+    records = OUTER["Records"]
+    for _ in range(3):
+        assert processor(records, handler_of(fails, is_async=is_async)) is processor
+    with processor(records, handler_of(fails, is_async=is_async)) as batch:
+        assert batch is processor
+        other = processor(records, handler_of(fails, is_async=is_async))
+        assert other is not processor
+        assert type(other) is type(processor)
+        assert other.success_messages == []
+    assert processor(records, handler_of(fails, is_async=is_async)) is processor
+
+
+def test_a_thread_can_use_it_after_another():
+    processor = BatchProcessor(EventType.SQS)
+    same = []
+
+    def work():
+        same.append(processor(OUTER["Records"], handler_of(fails)) is processor)
+        with processor:
+            processor.process()
+
+    for _ in range(3):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    processor(OUTER["Records"], handler_of(fails))
+    processor.process()  # without a block
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert same == [True] * 4
+
+
+def test_a_copy_has_collectors_of_its_own():
+    class Collecting(BatchProcessor):
+        def _collect_sqs_failures(self):
+            assert self.fail_messages
+            return super()._collect_sqs_failures()
+
+    processor = Collecting(EventType.SQS)
+    answers = []
+
+    def handler(record):
+        answers.append(process_partial_response(INNER, handler_of(fails), processor))
+
+    assert process_partial_response(OUTER, handler, processor) == reply()
+    assert answers == [INNER_FAILED] * 3
+
+
+def test_records_of_a_nested_use_are_its_own():
+    processor = AsyncBatchProcessor(EventType.SQS)
+
+    async def handler(record):
+        answer = async_process_partial_response(INNER, handler_of(fails, is_async=True, turns=2), processor)
+        assert answer == INNER_FAILED
+
+    assert async_process_partial_response(OUTER, handler, processor) == reply()
+    assert processor.records is OUTER["Records"]
+
+
+def test_a_thread_can_ask_for_its_response_after_another_has_begun():
+    processor = BatchProcessor(EventType.SQS)
+    with processor(OUTER["Records"], handler_of(fails)):
+        processor.process()
+    answers = []
+
+    def other():
+        answers.append(by_block(processor))
+
+    for _ in range(2):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert answers == [INNER_FAILED] * 2
+    assert processor.response() == OUTER_FAILED
+    assert process_partial_response(INNER, handler_of(fails), processor) == INNER_FAILED
+    assert processor.response() == INNER_FAILED
+
+
+def test_responses_of_threads_that_are_gone_are_not_kept_for_ever():
+    processor = BatchProcessor(EventType.SQS)
+    for number in range(100):
+        turn = Turn(None)
+        turn.thread = number
+        processor._set_aside(turn)
+    assert list(processor._others_responses) == list(range(36, 100))
