@@ -8,8 +8,8 @@ PYTHON ?= $(shell scripts/pythons | head -n 1 | cut -d ' ' -f 2-)
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 SAM := .venv-sam/.installed
-CHECKED := asyncbatch examples benchmarks $(wildcard tests/typing/*.py)
-
+MINISTACK := .venv-ministack/.installed
+CHECKED := asyncbatch $(wildcard examples/*.py) benchmarks $(wildcard tests/typing/*.py)
 # Every branch of what decides a record's fate. 3.11 has no eager tasks, so it cannot take the branches for them.
 GATE = $(shell $(BIN)/python -c 'import sys; print(100 if sys.version_info >= (3, 12) else 99)')
 
@@ -26,7 +26,7 @@ help: ## Show this list
 demo: $(READY) ## Process thousands of records of every event source
 	$(BIN)/python examples/demo.py
 
-test: $(READY) $(SAM) ## Run all tests, and hold the coverage of what decides
+test: $(READY) $(SAM) $(MINISTACK) ## Run all tests, and hold the coverage of what decides
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report --fail-under=$(GATE)
 
@@ -46,6 +46,7 @@ ruff: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy $(CHECKED)
+	$(BIN)/mypy examples/powertools
 	$(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
 
 contracts: $(READY)
@@ -72,9 +73,14 @@ $(READY): pyproject.toml
 		|| $(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
 	@touch $@
 
-# AWS's Runtime Interface Emulator and sample events; it pins other versions of what the tests use.
-$(SAM): | $(READY)
-	test -x .venv-sam/bin/python || $(BIN)/python -m venv .venv-sam
-	$(BIN)/uv pip install --quiet --python .venv-sam/bin/python 'aws-sam-cli>=1.140' \
-		|| .venv-sam/bin/python -m pip install --quiet 'aws-sam-cli>=1.140'
+# Environments of their own, for they pin other versions of what the tests use.
+# AWS's Runtime Interface Emulator, its sample events and its checks of templates:
+$(SAM): REQUIREMENT := aws-sam-cli>=1.140
+# SQS and DynamoDB servers:
+$(MINISTACK): REQUIREMENT := ministack>=1.5.33
+
+$(SAM) $(MINISTACK): | $(READY)
+	test -x $(@D)/bin/python || $(BIN)/python -m venv $(@D)
+	$(BIN)/uv pip install --quiet --python $(@D)/bin/python '$(REQUIREMENT)' \
+		|| $(@D)/bin/python -m pip install --quiet '$(REQUIREMENT)'
 	@touch $@

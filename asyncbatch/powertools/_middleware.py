@@ -9,16 +9,25 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar, overload
 
 from asyncbatch.powertools.exceptions import MiddlewareInvalidArgumentError
 
 logger: Final = logging.getLogger("asyncbatch.powertools.decorators")
 
 H = TypeVar("H", bound=Callable[..., Any])
-Middleware = Callable[..., Callable[[H], H]]
 
 _TRUE: Final = frozenset({"1", "y", "yes", "t", "true", "on"})
+
+
+class Middleware(Protocol):
+    """A decorator with options; without any it decorates as it stands."""
+
+    @overload
+    def __call__(self, handler: H, /) -> H: ...
+
+    @overload
+    def __call__(self, handler: None = None, /, **options: Any) -> Callable[[H], H]: ...
 
 
 class PowertoolsDeprecationWarning(DeprecationWarning):
@@ -33,7 +42,7 @@ class PowertoolsDeprecationWarning(DeprecationWarning):
         self.message = message
 
 
-def middleware(run: Callable[..., Any]) -> Middleware[H]:
+def middleware(run: Callable[..., Any]) -> Middleware:
     """Make a decorator of a function ``run(handler, event, context, **options)``; it takes keywords only."""
 
     @functools.wraps(run)

@@ -29,7 +29,7 @@ from asyncbatch.powertools.exceptions import (
     ExceptionInfo,
     RecordNotProcessedError,
 )
-from asyncbatch.powertools.types import BatchTypeModels
+from asyncbatch.powertools.types import BatchTypeModels, WarningLogger
 
 logger: Final = logging.getLogger("asyncbatch.powertools.base")
 
@@ -69,11 +69,11 @@ class BasePartialProcessor(ABC):
         None,
     )
 
-    def __init__(self, logger: logging.Logger | None = None) -> None:
+    def __init__(self, logger: WarningLogger | None = None) -> None:
         self.success_messages: list[Any] = []
         self.fail_messages: list[Any] = []
         self.exceptions: list[ExceptionInfo] = []
-        self.logger = logger
+        self.logger: Any = logger  # whose other methods subclasses may call
 
     # --- what subclasses implement --------------------------------------------------------------------
 
@@ -253,7 +253,7 @@ class BasePartialProcessor(ABC):
         text = _describe(exception)
         logger.debug("Record processing exception: %s", text)
         if self.logger is not None and all(part is not None for part in exception):
-            self.logger.warning("Record processing exception; skipping this record", exc_info=exception)  # type: ignore[arg-type]  # no part is None
+            self.logger.warning("Record processing exception; skipping this record", exc_info=exception)
         self.exceptions.append(exception)
         self.fail_messages.append(record)
         return "fail", text, record

@@ -41,7 +41,12 @@ from asyncbatch.powertools.exceptions import (
     RecordNotProcessedError,
     SQSFifoMessageGroupCircuitBreakerError,
 )
-from asyncbatch.powertools.types import BatchTypeModels, PartialItemFailureResponse, PartialItemFailures
+from asyncbatch.powertools.types import (
+    BatchTypeModels,
+    PartialItemFailureResponse,
+    PartialItemFailures,
+    WarningLogger,
+)
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -71,7 +76,7 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         event_type: EventType,
         model: BatchTypeModels | None = None,
         raise_on_entire_batch_failure: bool = True,  # noqa: FBT001, FBT002 - the peer's signature
-        logger: logging.Logger | None = None,
+        logger: WarningLogger | None = None,
         *,
         stop_on_failure: bool = False,
     ) -> None:
@@ -388,7 +393,7 @@ class AsyncBatchProcessor(BasePartialBatchProcessor):
         event_type: EventType,
         model: BatchTypeModels | None = None,
         raise_on_entire_batch_failure: bool = True,  # noqa: FBT001, FBT002 - the peer's signature
-        logger: logging.Logger | None = None,
+        logger: WarningLogger | None = None,
         *,
         stop_on_failure: bool = False,
         concurrency: int | None = None,

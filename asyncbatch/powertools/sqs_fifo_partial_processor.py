@@ -16,7 +16,7 @@ from asyncbatch.powertools.base import (
     FailureResponse,
 )
 from asyncbatch.powertools.exceptions import ExceptionInfo, SQSFifoCircuitBreakerError
-from asyncbatch.powertools.types import BatchSqsTypeModel
+from asyncbatch.powertools.types import BatchSqsTypeModel, WarningLogger
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class SqsFifoPartialProcessor(BatchProcessor):
         self,
         model: BatchSqsTypeModel | None = None,
         skip_group_on_error: bool = False,  # noqa: FBT001, FBT002 - the peer's signature
-        logger: logging.Logger | None = None,
+        logger: WarningLogger | None = None,
         raise_on_entire_batch_failure: bool = True,  # noqa: FBT001, FBT002 - behind the peer's
         *,
         concurrency: int | None = None,

@@ -21,6 +21,14 @@ class SupportsModelValidate(Protocol):
         ...
 
 
+class WarningLogger(Protocol):
+    """A logger: one of the standard library, Powertools' own, or any with its `warning`."""
+
+    def warning(self, msg: object, /, *args: object, exc_info: Any = None) -> Any:
+        """Log a warning with an exception's traceback."""
+        ...
+
+
 if TYPE_CHECKING:
     BatchTypeModels = type[SupportsModelValidate]
     BatchSqsTypeModel = type[SupportsModelValidate]
@@ -64,5 +72,6 @@ __all__ = [
     "PartialItemFailureResponse",
     "PartialItemFailures",
     "SupportsModelValidate",
+    "WarningLogger",
     "has_pydantic",
 ]

@@ -1,13 +1,14 @@
-"""The examples as modules, and AWS services in this process for those that call AWS."""
+"""The examples as modules, and their SAM templates as data."""
 
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
+import yaml
 
 import asyncbatch
 
@@ -20,7 +21,9 @@ def example() -> Iterator[Callable[[str], ModuleType]]:
     path, modules = list(sys.path), set(sys.modules)
 
     def load(name: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+        spec = importlib.util.spec_from_file_location(
+            f"example_{name.replace('/', '_')}", EXAMPLES / f"{name}.py"
+        )
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -36,24 +39,47 @@ def example() -> Iterator[Callable[[str], ModuleType]]:
             del sys.modules[name]
 
 
-@pytest.fixture(scope="session")
-def moto() -> Iterator[str]:
-    """The endpoint of moto's server, on a free port of this machine."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short functions: ``!GetAtt A.Arn`` becomes the text."""
+
+
+def _function(loader: yaml.SafeLoader, _tag: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    return loader.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode) else None
+
+
+_Loader.add_multi_constructor("!", _function)
+
+
+class Template:
+    """A template, with what these tests ask of it."""
+
+    def __init__(self, text: str) -> None:
+        self.resources: dict[str, Any] = yaml.load(text, _Loader)["Resources"]
+
+    def only(self, kind: str) -> dict[str, Any]:
+        (found,) = [each["Properties"] for each in self.resources.values() if each["Type"] == kind]
+        return dict(found)
+
+    def of(self, arn: str) -> dict[str, Any]:
+        """Return the resource whose ARN a text names."""
+        return dict(self.resources[arn.removesuffix(".Arn")]["Properties"])
+
+    @property
+    def mapping(self) -> dict[str, Any]:
+        return self.only("AWS::Lambda::EventSourceMapping")
+
+    @property
+    def function(self) -> dict[str, Any]:
+        return self.only("AWS::Serverless::Function")
 
 
 @pytest.fixture
-def aws(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Point AWS clients at moto."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": moto,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return moto
+def sam_template() -> Callable[[str], Template]:
+    """Read one of the SAM templates by its name."""
+
+    def read(name: str) -> Template:
+        return Template((EXAMPLES / "powertools" / "sam" / f"{name}.yaml").read_text())
+
+    return read

@@ -10,7 +10,6 @@ import boto3
 import pytest
 from botocore.config import Config
 from libraries import deprecated
-from moto.server import ThreadedMotoServer
 
 from asyncbatch import InvalidOptionError
 from asyncbatch._sqs import delete_messages
@@ -20,27 +19,6 @@ from asyncbatch.powertools.exceptions import BaseBatchProcessingError, SQSBatchP
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The sqs_batch_processor decorator and PartialSQSProcessor:UserWarning"
 )
-
-
-@pytest.fixture(scope="module")
-def endpoint():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def aws(endpoint, monkeypatch):
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return endpoint
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import contextlib
 import http.server
 import json
-import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +14,6 @@ import pytest
 from asyncbatch.testing import InvocationResult, RuntimeProcess, sqs_event
 
 FUNCTIONS = Path(__file__).parent / "functions"
-REPOSITORY = Path(__file__).parents[2]
 
 
 class Function:
@@ -116,15 +114,3 @@ def backend() -> Iterator[Backend]:
         yield server
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="session")
-def sam_venv() -> Path:
-    """The virtual environment with AWS's SAM command line: `make` builds it."""
-    folder = Path(os.environ.get("ASYNCBATCH_SAM_VENV", REPOSITORY / ".venv-sam"))
-    if not folder.is_dir():
-        pytest.fail(
-            f"{folder} does not exist. `make test` builds it; or set ASYNCBATCH_SAM_VENV to a "
-            "virtual environment with aws-sam-cli in it."
-        )
-    return folder
