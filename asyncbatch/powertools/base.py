@@ -74,7 +74,7 @@ class BasePartialBatchProcessor(BasePartialProcessor):
     def __init__(
         self,
         event_type: EventType,
-        model: BatchTypeModels | None = None,
+        model: BatchTypeModels = None,
         raise_on_entire_batch_failure: bool = True,  # noqa: FBT001, FBT002 - the peer's signature
         logger: WarningLogger | None = None,
         *,
@@ -196,13 +196,13 @@ class BasePartialBatchProcessor(BasePartialProcessor):
     # --- records as the handler gets them -------------------------------------------------------------
 
     def _to_batch_type(
-        self, record: dict[str, Any], event_type: EventType, model: BatchTypeModels | None = None
+        self, record: dict[str, Any], event_type: EventType, model: BatchTypeModels = None
     ) -> Any:
         if model is None:
             return self._DATA_CLASS_MAPPING[event_type](record)
         return model.model_validate(_own_headers(record) if event_type is EventType.Kafka else record)
 
-    def _register_model_validation_error_record(self, record: dict[str, Any]) -> Any:
+    def _register_model_validation_error_record(self, record: dict[str, Any]) -> FailureResponse:
         """Have a record handled as failed that cannot be made a model of: as a data class."""
         error = sys.exc_info()
         try:
@@ -218,7 +218,7 @@ class BasePartialBatchProcessor(BasePartialProcessor):
             failed = _DATA_CLASSES[self.event_type](record)
         return self.failure_handler(record=failed, exception=exception)
 
-    def _handle(self, record: dict[str, Any]) -> Any:
+    def _handle(self, record: dict[str, Any]) -> SuccessResponse | FailureResponse:
         """Process one record; whatever it raises is its own failure."""
         data = None
         try:
@@ -240,7 +240,7 @@ class BasePartialBatchProcessor(BasePartialProcessor):
                 raise
             return self._failed(record, data, error)
 
-    async def _handle_async(self, record: dict[str, Any]) -> Any:
+    async def _handle_async(self, record: dict[str, Any]) -> SuccessResponse | FailureResponse:
         """The same beside other records."""
         data = None
         result: Any
@@ -267,7 +267,7 @@ class BasePartialBatchProcessor(BasePartialProcessor):
                 raise
             return self._failed(record, data, error)
 
-    def _failed(self, record: dict[str, Any], data: Any, error: BaseException) -> Any:
+    def _failed(self, record: dict[str, Any], data: Any, error: BaseException) -> FailureResponse:
         """Have a record's exception handled, from within its ``except`` clause."""
         if data is None or self._is_refusal(error):
             return self._register_model_validation_error_record(record)
@@ -391,7 +391,7 @@ class AsyncBatchProcessor(BasePartialBatchProcessor):
     def __init__(
         self,
         event_type: EventType,
-        model: BatchTypeModels | None = None,
+        model: BatchTypeModels = None,
         raise_on_entire_batch_failure: bool = True,  # noqa: FBT001, FBT002 - the peer's signature
         logger: WarningLogger | None = None,
         *,

@@ -14,6 +14,7 @@ from asyncbatch.powertools.base import (
     BasePartialBatchProcessor,
     BatchProcessor,
     FailureResponse,
+    SuccessResponse,
 )
 from asyncbatch.powertools.exceptions import ExceptionInfo, SQSFifoCircuitBreakerError
 from asyncbatch.powertools.types import BatchSqsTypeModel, WarningLogger
@@ -44,7 +45,7 @@ class SqsFifoPartialProcessor(BatchProcessor):
 
     def __init__(
         self,
-        model: BatchSqsTypeModel | None = None,
+        model: BatchSqsTypeModel = None,
         skip_group_on_error: bool = False,  # noqa: FBT001, FBT002 - the peer's signature
         logger: WarningLogger | None = None,
         raise_on_entire_batch_failure: bool = True,  # noqa: FBT001, FBT002 - behind the peer's
@@ -58,7 +59,7 @@ class SqsFifoPartialProcessor(BatchProcessor):
         self._current_group_id: str | None = None
         self._failed_group_ids: set[str] = set()
 
-    def _process_record(self, record: dict[str, Any]) -> Any:
+    def _process_record(self, record: dict[str, Any]) -> SuccessResponse | FailureResponse:
         self._current_group_id = message_group(record)
         return super()._process_record(record)
 

@@ -30,8 +30,8 @@ class WarningLogger(Protocol):
 
 
 if TYPE_CHECKING:
-    BatchTypeModels = type[SupportsModelValidate]
-    BatchSqsTypeModel = type[SupportsModelValidate]
+    BatchTypeModels = type[SupportsModelValidate] | None
+    BatchSqsTypeModel = type[SupportsModelValidate] | None
 elif has_pydantic:
     from asyncbatch.models import (
         DynamoDBStreamRecordModel,
