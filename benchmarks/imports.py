@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from benchmarks.batches import queue_event
 from benchmarks.effort import Effort
@@ -55,12 +55,10 @@ print(json.dumps([seconds, sorted(set(sys.modules) & {late})]))
 
 
 def measure(effort: Effort) -> Iterator[Figure]:
-    """Measure every program in fresh processes; the first round only fills the caches."""
+    """Measure every program in fresh processes."""
     with tempfile.TemporaryDirectory() as cache:
         for place, before in BEFORE.items():
-            if effort.processes > 1:
-                _sample(before, cache, 1)
-            samples = _sample(before, cache, effort.processes)
+            samples = sample(PROGRAMS, before, cache, effort)
             for name in ("asyncbatch", "Powertools"):
                 yield Figure(
                     section=SECTION,
@@ -72,15 +70,28 @@ def measure(effort: Effort) -> Iterator[Figure]:
                 )
 
 
-def _sample(before: str, cache: str, rounds: int) -> Samples:
-    samples: Samples = {name: [] for name in PROGRAMS}
-    for _ in range(rounds):
-        for name, program in PROGRAMS.items():
-            seconds, loaded = _in_fresh_process(before, program, cache)
-            samples[name].append(seconds)
-            if name == "asyncbatch" and not before and loaded:
-                raise AssertionError(f"asyncbatch loads {loaded} without need")
-    return samples
+def sample(programs: Mapping[str, str], before: str, cache: str, effort: Effort) -> Samples:
+    """Time programs in fresh processes, one after another in every round.
+
+    Args:
+        programs: The code that is timed, by name.
+        before: Code that has run before the clock starts.
+        cache: A folder for bytecode.
+        effort: How many rounds.
+    """
+    if effort.processes > 1:
+        _round(programs, before, cache)  # only fills the caches
+    rounds = [_round(programs, before, cache) for _ in range(effort.processes)]
+    return {name: [each[name] for each in rounds] for name in programs}
+
+
+def _round(programs: Mapping[str, str], before: str, cache: str) -> dict[str, float]:
+    taken: dict[str, float] = {}
+    for name, program in programs.items():
+        taken[name], loaded = _in_fresh_process(before, program, cache)
+        if name.startswith("asyncbatch") and not before and loaded:
+            raise AssertionError(f"{name} loads {loaded} without need")
+    return taken
 
 
 def _in_fresh_process(before: str, program: str, cache: str) -> tuple[float, list[str]]:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import calls, idle, imports, memory, scaling, starvation
+from benchmarks import calls, facade, idle, imports, memory, scaling, starvation
 from benchmarks.effort import EFFORTS
 from benchmarks.figures import Figure, show, write
 from benchmarks.subjects import prepare
 
 SECTIONS = {
     "calls": calls,
+    "facade": facade,
     "scaling": scaling,
     "idle": idle,
     "starvation": starvation,

@@ -16,6 +16,6 @@ def test_the_smallest_run_has_figures_of_every_section(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "targets reached" in done.stdout
     report = json.loads(result.read_text())
-    assert len({figure["section"] for figure in report["figures"]}) == 6
+    assert len({figure["section"] for figure in report["figures"]}) == 8
     assert all(figure["value"] > 0 for figure in report["figures"])
     assert report["versions"]["python"].startswith(f"3.{sys.version_info[1]}.")

@@ -5,8 +5,8 @@ record has succeeded only if that gives a tuple that starts with "success". What
 the deadline, or of a failure that holds it back) goes through the processor's failure handler all the same.
 """
 
-# What users override has names with underscores in the peer's API.
-# pyright: reportPrivateUsage=false
+# What users override has names with underscores in the peer's API, and may return anything.
+# pyright: reportPrivateUsage=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ logger: Final = logging.getLogger("asyncbatch.powertools")
 # Types of results that cannot be work which nobody awaited: the usual ones, told without asking `inspect`.
 PLAIN_TYPES: Final = frozenset({NoneType, str, int, float, bool, bytes, dict, list, tuple})
 
-_ENTRY_LENGTH: Final = 3
+_USUAL: Final = 3  # the length of an entry
 _WHOLE_BATCH: Final = 2**31
 
 
@@ -130,34 +130,67 @@ def run_in_order(processor: BasePartialProcessor, turn: Turn, records: Sequence[
     tally = Tally(processor._begin_run(records), records)
     turn.tallies.append(tally)
     budget, _ = _time_left(turn.context)
-    turn.stop_at = stop_at = None if budget is None else monotonic() + budget
-    process, marks = processor._process_record, tally.marks
-    halts: Halts | None = None
+    turn.stop_at = None if budget is None else monotonic() + budget
     entries: list[Entry] = []
-    for position, record in enumerate(records):
-        if stop_at is not None and monotonic() >= stop_at:
-            break
-        if halts is not None and halts.holds(position):
-            entries.append(_tell_unprocessed(processor, tally, position))
-            continue
-        entry: Any = process(record)
-        entries.append(entry)
-        # The usual entry is told without a call, which would be paid per record.
-        usual = type(entry) is tuple and len(entry) == _ENTRY_LENGTH  # pyright: ignore[reportUnknownArgumentType]
-        if (usual and entry[0] == "success" and entry[1] is None) or earned(entry):
-            marks[position] = 1
-            continue
-        halts = halts or Halts(records, tally.rules, tally.ledger)
-        halts.note(position)
-        if claims_success(entry):
-            tally.ledger.fail(position, *_refusal(entry))
-            _withdraw(processor.success_messages, record)
-            entries[position] = _tell_unprocessed(processor, tally, position)
+    try:
+        odd = _while_all_succeed(processor, turn.stop_at, records, entries)
+    finally:
+        tally.marks[: len(entries)] = b"\1" * len(entries)
+    if odd:
+        _go_on(processor, turn.stop_at, tally, entries, *odd)
     if len(entries) < len(records):
         unprocessed = range(len(entries), len(records))
         entries += [_tell_unprocessed(processor, tally, position) for position in unprocessed]
         _warn_of_deadline(tally)
     return entries
+
+
+def _while_all_succeed(
+    processor: BasePartialProcessor, stop_at: float | None, records: Sequence[Any], entries: list[Entry]
+) -> tuple[()] | tuple[Any]:
+    """Process records until one does not succeed: most batches to their end, and so with little for each record.
+
+    Returns:
+        The entry that is no success; empty at the end, and at the deadline. ``entries`` gets those before it.
+    """
+    process, own_entries = processor._process_record, processor._own_entries
+    for record in records:
+        if stop_at is not None and monotonic() >= stop_at:
+            break
+        entry: Any = process(record)
+        # The usual entry is told without a call.
+        if (
+            (own_entries or (type(entry) is tuple and len(entry) == _USUAL and type(entry[1]) in PLAIN_TYPES))
+            and entry[0] == "success"
+        ) or earned(entry):
+            entries.append(entry)
+        else:
+            return (entry,)
+    return ()
+
+
+def _go_on(
+    processor: BasePartialProcessor, stop_at: float | None, tally: Tally, entries: list[Entry], odd: Any
+) -> None:
+    """Go on from a record that did not succeed; what its failure holds back is not processed."""
+    records, first = tally.records, len(entries)
+    halts = Halts(records, tally.rules, tally.ledger)
+    for position in range(first, len(records)):
+        if position > first and stop_at is not None and monotonic() >= stop_at:
+            return
+        if halts.holds(position):
+            entries.append(_tell_unprocessed(processor, tally, position))
+            continue
+        entry = odd if position == first else processor._process_record(records[position])
+        entries.append(entry)
+        if earned(entry):
+            tally.marks[position] = 1
+            continue
+        halts.note(position)
+        if claims_success(entry):
+            tally.ledger.fail(position, *_refusal(entry))
+            _withdraw(processor.success_messages, records[position])
+            entries[position] = _tell_unprocessed(processor, tally, position)
 
 
 def run_to_end(turn: Turn | None, awaitable: Awaitable[Any]) -> Any:
@@ -219,12 +252,15 @@ def run_concurrently(processor: BasePartialProcessor, turn: Turn, records: Seque
     turn.tallies.append(tally)
     budget, remaining = _time_left(turn.context)
     entries: dict[int, Any] = {}
+    own_entries = processor._own_entries
 
     def judge(position: int, entry: Any) -> bool:
         entries[position] = entry
         # The usual entry is told without a call, which would be paid per record.
-        usual = type(entry) is tuple and len(entry) == _ENTRY_LENGTH  # pyright: ignore[reportUnknownArgumentType]
-        if (usual and entry[0] == "success" and entry[1] is None) or earned(entry):
+        if (
+            (own_entries or (type(entry) is tuple and len(entry) == _USUAL and type(entry[1]) in PLAIN_TYPES))
+            and entry[0] == "success"
+        ) or earned(entry):
             return True
         tally.ledger.fail(position, *_refusal(entry))
         return False

@@ -63,6 +63,7 @@ class BasePartialProcessor(ABC):
     concurrency: int | None = None
     _turn: Turn | None = None
     _handler_accepts_lambda_context: bool = False
+    _own_entries: bool = False  # entries are made by methods of ours alone: their first item tells it all
     _held_back: ExceptionInfo = (
         RecordNotProcessedError,
         RecordNotProcessedError("an earlier record failed"),

@@ -234,6 +234,9 @@ class BasePartialBatchProcessor(BasePartialProcessor):
                 result = self.handler(record=data)
             if result is not None and type(result) not in PLAIN_TYPES:
                 result = finish(self._turn, result)
+            if self._own_entries:
+                self.success_messages.append(record)
+                return "success", result, record
             return self.success_handler(record=record, result=result)
         except BaseException as error:
             if is_interrupt(error):
@@ -261,11 +264,25 @@ class BasePartialBatchProcessor(BasePartialProcessor):
                 result = await result  # pyright: ignore[reportUnknownVariableType]
             if result is not None and type(result) not in PLAIN_TYPES:  # pyright: ignore[reportUnknownArgumentType]
                 refuse_undone(result)  # pyright: ignore[reportUnknownArgumentType]
+            if self._own_entries:
+                self.success_messages.append(record)
+                return "success", result, record  # pyright: ignore[reportUnknownVariableType]
             return self.success_handler(record=record, result=result)
         except BaseException as error:
             if self._is_out_of_hand(error):
                 raise
             return self._failed(record, data, error)
+
+    # What makes entries in a class that overrides nothing.
+    _OURS: ClassVar[frozenset[Any]] = frozenset(
+        {
+            _handle,
+            _handle_async,
+            _register_model_validation_error_record,
+            BasePartialProcessor.success_handler,
+            BasePartialProcessor.failure_handler,
+        }
+    )
 
     def _failed(self, record: dict[str, Any], data: Any, error: BaseException) -> FailureResponse:
         """Have a record's exception handled, from within its ``except`` clause."""
@@ -280,11 +297,13 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         return getattr(error, "title", None) == getattr(self.model, "__name__", None)
 
     def _begin_run(self, records: Sequence[Any]) -> SourceRules:
-        # Where records become our own data classes, three calls for each can be saved.
+        # Where nothing is overridden, calls can be saved that would be paid for each record.
         convert = getattr(self._to_batch_type, "__func__", None)
         own = self.model is None and convert is BasePartialBatchProcessor._to_batch_type
         made = self._DATA_CLASS_MAPPING.get(self.event_type) if own else None
         self._own_class = made if made is _DATA_CLASSES.get(self.event_type) else None
+        makers = [getattr(getattr(self, name), "__func__", None) for name in _MAKE_ENTRIES]
+        self._own_entries = self._OURS.issuperset(makers)
         return self._rules(records)
 
     # --- what the scheduler has to know ---------------------------------------------------------------
@@ -325,6 +344,14 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         return other
 
 
+# Whose results are entries, or become some.
+_MAKE_ENTRIES: Final = (
+    "_process_record",
+    "_async_process_record",
+    "_register_model_validation_error_record",
+    "success_handler",
+    "failure_handler",
+)
 _THREADS: Final = 64  # whose last responses are kept, for as long as they may take to ask
 
 _new_view: Final[Callable[[type[Any]], Any]] = object.__new__
@@ -377,6 +404,8 @@ class BatchProcessor(BasePartialBatchProcessor):
     async def _async_process_record(self, record: dict[str, Any]) -> Any:
         raise NotImplementedError
 
+    _OURS = BasePartialBatchProcessor._OURS | {_async_process_record}
+
 
 class AsyncBatchProcessor(BasePartialBatchProcessor):
     """Processes records side by side and reports those that failed.
@@ -408,6 +437,7 @@ class AsyncBatchProcessor(BasePartialBatchProcessor):
         raise NotImplementedError
 
     _async_process_record = BasePartialBatchProcessor._handle_async
+    _OURS = BasePartialBatchProcessor._OURS | {_process_record}
 
 
 __all__ = [

@@ -71,6 +71,8 @@ class SqsFifoPartialProcessor(BatchProcessor):
             self._failed_group_ids.add(self._current_group_id)
         return super().failure_handler(record, exception)
 
+    _OURS = BatchProcessor._OURS | {_process_record, failure_handler}
+
     def _tell_failure(self, record: Any, exception: ExceptionInfo) -> Any:
         self._current_group_id = message_group(record)
         return super()._tell_failure(record, exception)

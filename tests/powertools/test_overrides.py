@@ -336,6 +336,43 @@ def test_anything_but_a_success_tuple_is_reported(entry, is_async, caplog):
     assert "return a tuple that starts with" in caplog.text
 
 
+class Refusing:
+    @classmethod
+    def model_validate(cls, obj):
+        raise ValueError("not one is a model")
+
+
+@pytest.mark.parametrize("place", ["a subclass", "the object", "the class"])
+@pytest.mark.parametrize(
+    "name", ["record", "success_handler", "failure_handler", "_register_model_validation_error_record"]
+)
+def test_wherever_a_method_is_replaced_its_entries_are_looked_at(name, place, is_async, monkeypatch):
+    """A list that starts with "success" is not what says it: nothing may take its first item for the whole."""
+
+    def replaced(*args, **kwargs):
+        return ["success", None, None]
+
+    async def replaced_async(*args, **kwargs):
+        return replaced()
+
+    base = base_of(OURS, is_async=is_async)
+    if name == "record":
+        name = "_async_process_record" if is_async else "_process_record"
+    method = replaced_async if name == "_async_process_record" else replaced
+    if place == "a subclass":
+        base = type("Sub", (base,), {name: method})
+    elif place == "the class":
+        monkeypatch.setattr(base, name, method)
+    processor = base(EventType.SQS, raise_on_entire_batch_failure=False)
+    if name.startswith("_register"):
+        processor.model = Refusing
+    if place == "the object":
+        setattr(processor, name, method)
+    failed = (B,) if name == "failure_handler" else (A, B, C)  # the others are asked for each
+    handler = handler_of(fails, is_async=is_async)
+    assert process(OURS, EVENT, handler, processor, is_async=is_async) == reply(*failed)
+
+
 def test_a_failure_handler_that_forgets_its_base_loses_no_failure(is_async, caplog):
     class Forgetful(base_of(OURS, is_async=is_async)):
         def failure_handler(self, record, exception):
