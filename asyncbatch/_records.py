@@ -45,7 +45,7 @@ class KafkaIdentifier(TypedDict):
 ItemIdentifier = str | KafkaIdentifier
 
 
-_UNREAD: Final = object()
+UNREAD: Final = ...  # no payload is one, and copies and pickles keep it what it is
 
 
 class Payload:
@@ -88,6 +88,7 @@ class Record(View, Generic[P_co]):
     def __init__(self, raw: RawRecord, reader: Payload | None = None) -> None:
         self.raw = raw
         self.reader = reader
+        self._json = UNREAD  # a slot without a value takes half a microsecond to say so
 
     def __repr__(self) -> str:
         try:
@@ -121,8 +122,8 @@ class Record(View, Generic[P_co]):
         Raises:
             ValueError: the payload is not JSON.
         """
-        value = getattr(self, "_json", _UNREAD)
-        if value is _UNREAD:
+        value = self._json
+        if value is UNREAD:
             self._json = value = self._decode()
         return value
 
@@ -132,8 +133,8 @@ class Record(View, Generic[P_co]):
         value: Any
         if self.reader is None:
             return self.json()
-        value = getattr(self, "_payload", _UNREAD)
-        if value is _UNREAD:
+        value = getattr(self, "_payload", UNREAD)
+        if value is UNREAD:
             self._payload = value = self._validate(self.reader)
         return value
 

@@ -27,7 +27,7 @@ from time import monotonic  # noqa: TID251 - see clock_of
 from typing import TYPE_CHECKING, Any, Final, final
 
 from asyncbatch._ledger import FailureReason, Ledger, SkipReason, describe, describe_invalid, undone_work
-from asyncbatch._records import Payload, Record
+from asyncbatch._records import UNREAD, Payload, Record
 from asyncbatch._views import RawRecord
 
 if TYPE_CHECKING:
@@ -479,6 +479,7 @@ class Run:
             record = _new_view(self._record_type)
             record.raw = self._raws[position]
             record.reader = self._reader
+            record._json = UNREAD  # noqa: SLF001 - what `Record.__init__` does, without the call
         else:
             record = self._raws[position]
         try:

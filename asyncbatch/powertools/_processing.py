@@ -15,7 +15,7 @@ import inspect
 import logging
 import os
 import time
-from collections.abc import Awaitable, MutableSequence, Sequence
+from collections.abc import Awaitable, Iterator, MutableSequence, Sequence
 from time import monotonic  # noqa: TID251 - where no loop runs, there is none to tell the time
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +27,7 @@ from asyncbatch._invocation import Job, run_where_clients_live
 from asyncbatch._lanes import Halts
 from asyncbatch._ledger import Failure, FailureReason, SkipReason, undone_work
 from asyncbatch._options import Options
+from asyncbatch._sources import FailureScope
 from asyncbatch.powertools._sources import UNREPORTED
 from asyncbatch.powertools._turns import Tally, Turn
 from asyncbatch.powertools.exceptions import ExceptionInfo, RecordNotProcessedError
@@ -132,12 +133,20 @@ def run_in_order(processor: BasePartialProcessor, turn: Turn, records: Sequence[
     budget, _ = _time_left(turn.context)
     turn.stop_at = None if budget is None else monotonic() + budget
     entries: list[Entry] = []
-    try:
-        odd = _while_all_succeed(processor, turn.stop_at, records, entries)
-    finally:
-        tally.marks[: len(entries)] = b"\1" * len(entries)
-    if odd:
-        _go_on(processor, turn.stop_at, tally, entries, *odd)
+    left = iter(records)
+    odd: tuple[()] | tuple[Any] = ()
+    while True:
+        begun = len(entries)
+        try:
+            odd = _while_all_succeed(processor, turn.stop_at, left, entries)
+        finally:
+            tally.marks[begun : len(entries)] = b"\1" * (len(entries) - begun)
+        if not odd:
+            break
+        entries.append(_unearned(processor, tally, len(entries), *odd))
+        if tally.rules.scope is not FailureScope.RECORD:
+            _go_on(processor, turn.stop_at, tally, entries)
+            break
     if len(entries) < len(records):
         unprocessed = range(len(entries), len(records))
         entries += [_tell_unprocessed(processor, tally, position) for position in unprocessed]
@@ -146,9 +155,9 @@ def run_in_order(processor: BasePartialProcessor, turn: Turn, records: Sequence[
 
 
 def _while_all_succeed(
-    processor: BasePartialProcessor, stop_at: float | None, records: Sequence[Any], entries: list[Entry]
+    processor: BasePartialProcessor, stop_at: float | None, records: Iterator[Any], entries: list[Entry]
 ) -> tuple[()] | tuple[Any]:
-    """Process records until one does not succeed: most batches to their end, and so with little for each record.
+    """Process records until one does not succeed: most batches to their end, so with little to do for each record.
 
     Returns:
         The entry that is no success; empty at the end, and at the deadline. ``entries`` gets those before it.
@@ -170,27 +179,33 @@ def _while_all_succeed(
 
 
 def _go_on(
-    processor: BasePartialProcessor, stop_at: float | None, tally: Tally, entries: list[Entry], odd: Any
+    processor: BasePartialProcessor, stop_at: float | None, tally: Tally, entries: list[Entry]
 ) -> None:
-    """Go on from a record that did not succeed; what its failure holds back is not processed."""
-    records, first = tally.records, len(entries)
-    halts = Halts(records, tally.rules, tally.ledger)
-    for position in range(first, len(records)):
-        if position > first and stop_at is not None and monotonic() >= stop_at:
+    """Process what comes behind a first failure, the last of ``entries``, but for what failures hold back."""
+    halts = Halts(tally.records, tally.rules, tally.ledger)
+    halts.note(len(entries) - 1)
+    for position in range(len(entries), len(tally.records)):
+        if stop_at is not None and monotonic() >= stop_at:
             return
         if halts.holds(position):
             entries.append(_tell_unprocessed(processor, tally, position))
             continue
-        entry = odd if position == first else processor._process_record(records[position])
-        entries.append(entry)
+        entry = processor._process_record(tally.records[position])
         if earned(entry):
+            entries.append(entry)
             tally.marks[position] = 1
-            continue
-        halts.note(position)
-        if claims_success(entry):
-            tally.ledger.fail(position, *_refusal(entry))
-            _withdraw(processor.success_messages, records[position])
-            entries[position] = _tell_unprocessed(processor, tally, position)
+        else:
+            entries.append(_unearned(processor, tally, position, entry))
+            halts.note(position)
+
+
+def _unearned(processor: BasePartialProcessor, tally: Tally, position: int, entry: Any) -> Entry:
+    """The entry of a record that did not succeed; a success that was claimed with work undone is taken back."""
+    if not claims_success(entry):
+        return entry  # type: ignore[no-any-return]  # whatever an overridden method gave
+    tally.ledger.fail(position, *_refusal(entry))
+    _withdraw(processor.success_messages, tally.records[position])
+    return _tell_unprocessed(processor, tally, position)
 
 
 def run_to_end(turn: Turn | None, awaitable: Awaitable[Any]) -> Any:

@@ -89,10 +89,6 @@ def _group_or_alone(raw: RawRecord) -> Hashable:
     return message_group(raw) or _Alone()
 
 
-def _no_position(_: RawRecord) -> None:
-    return None
-
-
 def _alone(_: RawRecord) -> Hashable:
     return _Alone()
 
@@ -130,8 +126,6 @@ def _row(source: EventSource) -> SourceRules:
         ordering=Ordering.UNORDERED,
         scope=FailureScope.RECORD,
         redelivery=Redelivery.NAMED,
-        position=_no_position,
-        unit=_alone,
     )
 
 

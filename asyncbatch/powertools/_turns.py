@@ -15,7 +15,7 @@ from asyncbatch._events import Batch
 from asyncbatch._ledger import Ledger, SkipReason
 from asyncbatch._records import ItemIdentifier
 from asyncbatch._report import BatchReport
-from asyncbatch._sources import SourceRules, is_object
+from asyncbatch._sources import Redelivery, SourceRules, is_object
 from asyncbatch.powertools._sources import batch_of, hashable, is_usable
 from asyncbatch.powertools.exceptions import UnreportableRecordError
 from asyncbatch.powertools.types import PartialItemFailures
@@ -91,14 +91,24 @@ class Turn:
         found = {hashable(identifier): identifier for identifier in identifiers if is_usable(identifier)}
         entries: dict[Hashable, ItemIdentifier] = {}
         accounted: set[Hashable] = set()
+        for tally in self.tallies:
+            unsuccessful = tally.unsuccessful(len(found))
+            accounted |= unsuccessful.keys()
+            # Mostly each is named; the names of those that succeeded are then not even read.
+            named = tally.rules.redelivery is Redelivery.NAMED
+            entries |= unsuccessful if named else tally.failures()
+        more = {name: identifier for name, identifier in found.items() if name not in accounted}
+        if more or len(self.tallies) > 1:
+            entries = self._in_order(entries | more)
+        return [{"itemIdentifier": identifier} for identifier in entries.values()]
+
+    def _in_order(self, entries: dict[Hashable, ItemIdentifier]) -> dict[Hashable, ItemIdentifier]:
         places: dict[Hashable, int] = {}
         for tally in self.tallies:
-            accounted |= tally.unsuccessful(len(found))
             places |= {name: position for position, name in enumerate(tally.batch.names)}
-            entries |= {hashable(identifier): identifier for identifier in tally.failures()}
-        entries |= {name: identifier for name, identifier in found.items() if name not in accounted}
-        in_order = sorted(entries, key=lambda name: places.get(name, len(places)))
-        return [{"itemIdentifier": entries[name]} for name in in_order]
+        return {
+            name: entries[name] for name in sorted(entries, key=lambda each: places.get(each, len(places)))
+        }
 
 
 @final
@@ -156,8 +166,8 @@ class Tally:
         """1 for every record that succeeded."""
         return self.ledger.seal(SkipReason.DEADLINE)
 
-    def unsuccessful(self, found: int) -> set[Hashable]:
-        """The names of the records that did not succeed.
+    def unsuccessful(self, found: int) -> dict[Hashable, ItemIdentifier]:
+        """The identifiers of the records that did not succeed, each once.
 
         Args:
             found: How many names a collector has found. If those are enough for all of these records, it knows
@@ -167,16 +177,16 @@ class Tally:
             UnreportableRecordError: one of them has no name that a reply could use.
         """
         positions = [position for position, succeeded in enumerate(self.succeeded) if not succeeded]
-        for position in positions if found < len(positions) else ():
-            raw = self.records[position]
-            if not self.rules.identifier(raw):
-                raise UnreportableRecordError(position, _problem(self.rules, raw))
-        return {self.batch.names[position] for position in positions}
+        identifiers = [self.rules.identifier(self.records[position]) for position in positions]
+        if found < len(positions) and not all(identifiers):
+            position = positions[next(index for index, each in enumerate(identifiers) if not each)]
+            raise UnreportableRecordError(position, _problem(self.rules, self.records[position]))
+        return {hashable(identifier): identifier for identifier in identifiers if identifier}
 
-    def failures(self) -> list[ItemIdentifier]:
-        """The identifiers that the reply has to name, by the rules of the event source."""
+    def failures(self) -> dict[Hashable, ItemIdentifier]:
+        """The identifiers that the reply has to name, by the rules of an event source that names not all."""
         report = BatchReport(self.batch, self.ledger, lane_keys=None, raise_on_failure="never", duration=0.0)
-        return [identifier for identifier in report.failures if identifier]
+        return {hashable(identifier): identifier for identifier in report.failures if identifier}
 
 
 def _problem(rules: SourceRules, raw: Any) -> str:

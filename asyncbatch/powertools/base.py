@@ -202,6 +202,9 @@ class BasePartialBatchProcessor(BasePartialProcessor):
             return self._DATA_CLASS_MAPPING[event_type](record)
         return model.model_validate(_own_headers(record) if event_type is EventType.Kafka else record)
 
+    def _convert(self, record: dict[str, Any]) -> Any:
+        return self._to_batch_type(record=record, event_type=self.event_type, model=self.model)
+
     def _register_model_validation_error_record(self, record: dict[str, Any]) -> FailureResponse:
         """Have a record handled as failed that cannot be made a model of: as a data class."""
         error = sys.exc_info()
@@ -224,7 +227,7 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         try:
             own_class = self._own_class
             if own_class is None:
-                data = self._to_batch_type(record=record, event_type=self.event_type, model=self.model)
+                data = self._convert(record)
             else:
                 data = _new_view(own_class)
                 data.raw = record
@@ -250,7 +253,7 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         try:
             own_class = self._own_class
             if own_class is None:
-                data = self._to_batch_type(record=record, event_type=self.event_type, model=self.model)
+                data = self._convert(record)
             else:
                 data = _new_view(own_class)
                 data.raw = record
@@ -298,10 +301,12 @@ class BasePartialBatchProcessor(BasePartialProcessor):
 
     def _begin_run(self, records: Sequence[Any]) -> SourceRules:
         # Where nothing is overridden, calls can be saved that would be paid for each record.
-        convert = getattr(self._to_batch_type, "__func__", None)
-        own = self.model is None and convert is BasePartialBatchProcessor._to_batch_type
-        made = self._DATA_CLASS_MAPPING.get(self.event_type) if own else None
+        own = getattr(self._to_batch_type, "__func__", None) is BasePartialBatchProcessor._to_batch_type
+        made = self._DATA_CLASS_MAPPING.get(self.event_type) if own and self.model is None else None
         self._own_class = made if made is _DATA_CLASSES.get(self.event_type) else None
+        vars(self).pop("_convert", None)
+        if own and self.model is not None and self.event_type is not EventType.Kafka:
+            vars(self)["_convert"] = self.model.model_validate
         makers = [getattr(getattr(self, name), "__func__", None) for name in _MAKE_ENTRIES]
         self._own_entries = self._OURS.issuperset(makers)
         return self._rules(records)

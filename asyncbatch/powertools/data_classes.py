@@ -6,13 +6,14 @@ well. Unlike asyncbatch's own records they take new attributes, and ``str`` show
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from asyncbatch._decoding import decode_json
+from asyncbatch._records import UNREAD, KafkaRecord, KinesisRecord, Payload, Record, SqsRecord
 from asyncbatch._records import DynamoDBRecord as _DynamoDBRecord
-from asyncbatch._records import KafkaRecord, KinesisRecord, Payload, Record, SqsRecord
-from asyncbatch._views import View
+from asyncbatch._views import KinesisPayload, View
 
 _UNREADABLE: Final = "[Cannot be deserialized]"
 _HIDDEN: Final = {"raw_event": "[SENSITIVE]"}
@@ -29,7 +30,10 @@ class _DataClass(Record[Any]):
         json_deserializer: Decodes JSON; None for the standard library's.
     """
 
+    # Where a class says it, no object has to, and none has to fail to find it.
     reader: Payload | None = None
+    _json: Any = UNREAD
+    _payload: Any = UNREAD
     _json_deserializer: Callable[[Any], Any] | None = None
 
     def __init__(
@@ -74,11 +78,33 @@ class SQSRecord(_DataClass, SqsRecord[Any]):  # type: ignore[misc]  # final for 
     """A message of an SQS queue."""
 
     def _decode(self) -> Any:
-        return (self._json_deserializer or decode_json)(self.body)
+        return (self._json_deserializer or json.loads)(self.body)
+
+
+class KinesisStreamRecordPayload(KinesisPayload):  # type: ignore[misc]  # as above
+    """The ``kinesis`` part of a Kinesis record."""
+
+    __slots__ = ()
+
+    def data_as_json(self) -> Any:
+        """The data decoded from JSON."""
+        return json.loads(self.data_as_text())
+
+    def data_zlib_compressed_as_json(self) -> Any:
+        """The data decompressed (gzip or zlib) and decoded from JSON.
+
+        The output has no size limit: call it for producers that you trust.
+        """
+        return json.loads(zlib.decompress(self.data_as_bytes(), zlib.MAX_WBITS | 32))
 
 
 class KinesisStreamRecord(_DataClass, KinesisRecord[Any]):  # type: ignore[misc]  # as above
     """A record of a Kinesis data stream."""
+
+    @property
+    def kinesis(self) -> KinesisStreamRecordPayload:
+        """The part that Kinesis filled in."""
+        return KinesisStreamRecordPayload(self.raw["kinesis"])
 
 
 class DynamoDBRecord(_DataClass, _DynamoDBRecord[Any]):  # type: ignore[misc]  # as above
@@ -89,7 +115,7 @@ class KafkaEventRecord(_DataClass, KafkaRecord[Any]):  # type: ignore[misc]  # a
     """A record of a Kafka topic."""
 
     def _decode(self) -> Any:
-        return (self._json_deserializer or decode_json)(self.decoded_value)
+        return (self._json_deserializer or json.loads)(self.decoded_value.decode())
 
 
 __all__ = ["DynamoDBRecord", "KafkaEventRecord", "KinesisStreamRecord", "SQSRecord"]

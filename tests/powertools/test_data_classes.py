@@ -128,7 +128,39 @@ def test_a_json_deserializer_of_ones_own():
     for kind in PAIRS["SQS"]:
         assert kind(raw, json_deserializer=lambda text: ("mine", text)).json_body == ("mine", '{"a": 1}')
     raw = raw_of("Kafka")
-    assert data_classes.KafkaEventRecord(raw, lambda data: ("mine", data)).json_value == ("mine", b'{"a": 1}')
+    for kind in PAIRS["Kafka"]:
+        assert kind(raw, json_deserializer=lambda text: ("mine", text)).json_value == ("mine", '{"a": 1}')
+
+
+@pytest.mark.parametrize("body", ["no JSON", "", '{"a": 1', "\ufeff1", "ä"], ids=ascii)
+@pytest.mark.parametrize("event_type", ["SQS", "KinesisDataStreams", "Kafka"])
+def test_what_is_no_json_raises_the_same(event_type, body):
+    """Handlers catch `json.JSONDecodeError`, and logs show its text."""
+    errors = []
+    for kind in PAIRS[event_type]:
+        record = kind(records_of(event_of(event_type, [body]))[0])
+        with pytest.raises(json.JSONDecodeError) as caught:
+            read_json(record)
+        errors.append((str(caught.value), caught.value.doc))
+    assert errors[0] == errors[1]
+
+
+@pytest.mark.parametrize("event_type", ["KinesisDataStreams", "Kafka"])
+def test_what_is_no_text_raises_the_same(event_type):
+    errors = []
+    for kind in PAIRS[event_type]:
+        raw = raw_of(event_type)
+        (raw.get("kinesis") or raw)["data" if "kinesis" in raw else "value"] = "/w=="
+        with pytest.raises(UnicodeDecodeError) as caught:
+            read_json(kind(raw))
+        errors.append(str(caught.value))
+    assert errors[0] == errors[1]
+
+
+def read_json(record):
+    if "kinesis" in record:
+        return record.kinesis.data_as_json()
+    return record.json_body if "body" in record else record.json_value
 
 
 def test_nested_events_and_compressed_data():

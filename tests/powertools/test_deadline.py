@@ -77,6 +77,23 @@ def test_one_after_another_none_is_started_beyond_it(caplog):
     assert "2 of 3 records" in caplog.text
 
 
+def test_none_is_started_beyond_it_behind_a_failure_either():
+    event = event_of("SQS", ["bad", "late", "on time?", "held back"], groups=["1", "2", "3", "1"])
+    seen = []
+
+    def handler(record):
+        seen.append(record.body)
+        if record.body == "bad":
+            raise ValueError
+        time.sleep(0.25)
+
+    processor = SqsFifoPartialProcessor(skip_group_on_error=True)
+    first, _, third, last = names(event["Records"])
+    answer = process_partial_response(event, handler, processor, LambdaContext(timeout=0.5))
+    assert answer == reply(first, third, last)
+    assert seen == ["bad", "late"]
+
+
 def test_an_awaited_handler_is_cut_off_too():
     processor = BatchProcessor(EventType.SQS)
     answer, seconds = timed(
