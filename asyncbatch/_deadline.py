@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any, Final
 
 from asyncbatch._errors import InvalidOptionError
@@ -16,8 +17,11 @@ _NUMBERS: Final = (int, float)
 def remaining_time(context: object) -> float | None:
     """Seconds until Lambda's deadline; None where the context (a test's, a scheduler's) does not tell."""
     tell: Any = getattr(context, "get_remaining_time_in_millis", None)
-    milliseconds: Any = tell() if tell is not None else None
-    return milliseconds / 1000 if type(milliseconds) in _NUMBERS else None
+    milliseconds: Any = tell() if callable(tell) else None
+    if type(milliseconds) not in _NUMBERS or not math.isfinite(milliseconds):
+        return None
+    seconds: float = milliseconds / 1000
+    return seconds
 
 
 def time_left(context: object, margin: float | None = None) -> tuple[float | None, float | None]:
@@ -28,11 +32,19 @@ def time_left(context: object, margin: float | None = None) -> tuple[float | Non
         margin: Seconds before the deadline at which the batch is sealed; None for a tenth of the remaining time,
             within bounds.
     """
-    if context is None:
-        return None, None
-    remaining = remaining_time(context)
+    remaining = None if context is None else remaining_time(context)
     if remaining is None:
         return None, None
+    return budget_of(remaining, margin), remaining
+
+
+def budget_of(remaining: float, margin: float | None = None) -> float:
+    """Seconds until the batch must be sealed.
+
+    Args:
+        remaining: Seconds until the deadline.
+        margin: As for `time_left`.
+    """
     if margin is None:
         margin = default_margin(remaining)
     if remaining <= margin:
@@ -42,7 +54,7 @@ def time_left(context: object, margin: float | None = None) -> tuple[float | Non
             remaining,
             margin,
         )
-    return max(0.0, remaining - margin), remaining
+    return max(0.0, remaining - margin)
 
 
 def default_margin(remaining: float) -> float:

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from asyncbatch._decoding import decode_base64
 
+_DIGITS: Final = 38
 # DynamoDB numbers have up to 38 significant digits, exponents from -130 to 125; a number that does
 # not fit raises instead of being rounded.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 _DYNAMODB_NUMBERS = Context(
-    Emin=-128, Emax=126, prec=38, traps=[Clamped, Overflow, Inexact, Rounded, Underflow]
+    Emin=-128, Emax=126, prec=_DIGITS, traps=[Clamped, Overflow, Inexact, Rounded, Underflow]
 )
 # Longer than any number that DynamoDB writes; what is longer still is refused like any other excess.
 _ANY_LENGTH: Final = Context(prec=200, traps=[Inexact])
@@ -23,8 +24,12 @@ def _same(value: Any) -> Any:
 
 
 def _number(text: str) -> Decimal:
-    # DynamoDB writes 1E+50 with all of its zeros, which are no digits of precision.
-    return _DYNAMODB_NUMBERS.create_decimal(Decimal(text).normalize(_ANY_LENGTH))
+    number = Decimal(text)
+    if len(number.as_tuple().digits) > _DIGITS:
+        # DynamoDB writes 1E+50 with all of its zeros, which are no digits of precision. Other numbers stay as they
+        # are written: 100 must not be shown as 1E+2.
+        number = number.normalize(_ANY_LENGTH)
+    return _DYNAMODB_NUMBERS.create_decimal(number)
 
 
 def _numbers(values: list[str]) -> set[Decimal]:

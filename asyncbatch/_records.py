@@ -15,8 +15,6 @@ from asyncbatch._views import (
     DynamoDBRecordEventName,
     KafkaHeaders,
     KinesisPayload,
-    NestedS3Event,
-    NestedSnsMessage,
     RawRecord,
     SchemaMetadata,
     SqsAttributes,
@@ -27,6 +25,8 @@ from asyncbatch._views import (
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
+
+    from asyncbatch._nested import NestedS3Event, NestedSnsMessage
 
     P_co = TypeVar("P_co", covariant=True, default=Any)
 else:
@@ -233,11 +233,15 @@ class SqsRecord(Record[P_co]):
     @property
     def decoded_nested_s3_event(self) -> NestedS3Event:
         """The body as an S3 event notification."""
+        from asyncbatch._nested import NestedS3Event  # noqa: PLC0415 - most handlers never ask for it
+
         return NestedS3Event(self.json())
 
     @property
     def decoded_nested_sns_event(self) -> NestedSnsMessage:
         """The body as an SNS notification."""
+        from asyncbatch._nested import NestedSnsMessage  # noqa: PLC0415 - most handlers never ask for it
+
         return NestedSnsMessage(self.json())
 
     @property

@@ -49,9 +49,9 @@ class View(_Mapping):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, key: str, default: Any = None) -> Any:
         """What the dict holds under a name, or the default."""
-        return self.raw.get(name, default)
+        return self.raw.get(key, default)
 
     def keys(self) -> KeysView[str]:
         """The names in the dict."""
@@ -164,72 +164,6 @@ class SqsMessageAttributes(dict[str, Any]):
     def items(self) -> Any:
         """Pairs of name and view."""
         return {name: SqsMessageAttribute(value) for name, value in super().items()}.items()
-
-
-@final
-class NestedSnsMessage(View):
-    """An SNS notification that a queue received as its message's body."""
-
-    __slots__ = ()
-
-    @property
-    def message(self) -> str:
-        """The published message."""
-        return self.raw["Message"]
-
-    @property
-    def message_id(self) -> str:
-        """The notification's id."""
-        return self.raw["MessageId"]
-
-    @property
-    def subject(self) -> str | None:
-        """The subject, where the publisher gave one."""
-        return self.raw.get("Subject")
-
-    @property
-    def topic_arn(self) -> str:
-        """The topic's ARN."""
-        return self.raw["TopicArn"]
-
-    @property
-    def timestamp(self) -> str:
-        """When it was published, in ISO 8601."""
-        return self.raw["Timestamp"]
-
-    @property
-    def get_type(self) -> str:
-        """``Notification``."""
-        return self.raw["Type"]
-
-
-@final
-class NestedS3Event(View):
-    """An S3 event notification that a queue received as its message's body."""
-
-    __slots__ = ()
-
-    @property
-    def records(self) -> Iterator[View]:
-        """The raw records, as views."""
-        return map(View, self.raw["Records"])
-
-    @property
-    def record(self) -> View:
-        """The first record."""
-        return View(self.raw["Records"][0])
-
-    @property
-    def bucket_name(self) -> str:
-        """The first record's bucket."""
-        return self.raw["Records"][0]["s3"]["bucket"]["name"]
-
-    @property
-    def object_key(self) -> str:
-        """The first record's object key, URL-decoded."""
-        from urllib.parse import unquote_plus  # noqa: PLC0415 - most handlers never ask for it
-
-        return unquote_plus(self.raw["Records"][0]["s3"]["object"]["key"])
 
 
 # --- Amazon Kinesis ---

@@ -204,7 +204,7 @@ class DynamoDBStreamModel(BaseModel):
 # --- Apache Kafka -------------------------------------------------------------------------------------
 
 
-class KafkaSchemaMetadata(BaseModel):
+class KafkaRecordSchemaMetadata(BaseModel):
     """Which schema of a registry a key or a value has."""
 
     dataFormat: str
@@ -222,8 +222,8 @@ class KafkaRecordModel(BaseModel):
     key: bytes | None = None
     value: AnyText
     headers: list[dict[str, bytes]]
-    keySchemaMetadata: KafkaSchemaMetadata | None = None
-    valueSchemaMetadata: KafkaSchemaMetadata | None = None
+    keySchemaMetadata: KafkaRecordSchemaMetadata | None = None
+    valueSchemaMetadata: KafkaRecordSchemaMetadata | None = None
 
     @field_validator("key", mode="before")
     @classmethod
@@ -252,21 +252,29 @@ def _plain_headers(headers: list[dict[str, list[int]]]) -> list[dict[str, bytes]
     ]
 
 
-class KafkaSelfManagedEventModel(BaseModel):
+class KafkaBaseEventModel(BaseModel):
+    """What events from both kinds of clusters have in common."""
+
+    bootstrapServers: list[str]
+    records: dict[str, list[KafkaRecordModel]]
+
+    @field_validator("bootstrapServers", mode="before")
+    @classmethod
+    def _split_servers(cls, value: Any) -> Any:
+        return value.split(",") if isinstance(value, str) else value
+
+
+class KafkaSelfManagedEventModel(KafkaBaseEventModel):
     """An event from a self-managed Kafka cluster. Redeclare ``records`` with a subclass of `KafkaRecordModel`."""
 
     eventSource: Literal["SelfManagedKafka"]
-    bootstrapServers: str
-    records: dict[str, list[KafkaRecordModel]]
 
 
-class KafkaMskEventModel(BaseModel):
+class KafkaMskEventModel(KafkaBaseEventModel):
     """An event from an MSK cluster. Redeclare ``records`` with a subclass of `KafkaRecordModel`."""
 
     eventSource: Literal["aws:kafka"]
     eventSourceArn: str
-    bootstrapServers: str
-    records: dict[str, list[KafkaRecordModel]]
 
 
 __all__ = [
@@ -285,8 +293,9 @@ __all__ = [
     "DynamoDBStreamRecordModel",
     "UserIdentity",
     # Apache Kafka
+    "KafkaBaseEventModel",
     "KafkaMskEventModel",
     "KafkaRecordModel",
-    "KafkaSchemaMetadata",
+    "KafkaRecordSchemaMetadata",
     "KafkaSelfManagedEventModel",
 ]

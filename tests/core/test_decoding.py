@@ -109,6 +109,11 @@ def test_a_typed_value_has_one_type(typed: dict[str, Any]) -> None:
         decode_attribute(typed)
 
 
+@pytest.mark.parametrize("number", ["100", "1.50", "1700000000000", "-0.10", "0"])
+def test_a_number_is_shown_as_it_is_written(number: str) -> None:
+    assert str(decode_attribute({"N": number})) == number
+
+
 @pytest.mark.parametrize("number", ["1" * 39, "1E+200", "1E-200"])
 def test_a_number_that_does_not_fit_raises_instead_of_being_rounded(number: str) -> None:
     with pytest.raises(decimal.DecimalException):

@@ -322,25 +322,96 @@ SNS_IN_SQS = {
     "MessageId": "dc1e94d9",
     "TopicArn": "arn:aws:sns:us-east-1:123456789012:topic",
     "Message": "hello",
+    "MessageAttributes": {"kind": {"Type": "String", "Value": "x"}},
     "Timestamp": "2020-10-04T22:13:26.131Z",
     "SignatureVersion": "1",
+    "Signature": "c2lnbmF0dXJl",
 }
-S3_IN_SQS = {"Records": [{"s3": {"bucket": {"name": "b"}, "object": {"key": "a+folder/caf%C3%A9.txt"}}}]}
+S3_RECORD = {
+    "eventVersion": "2.1",
+    "eventSource": "aws:s3",
+    "awsRegion": "us-west-2",
+    "eventTime": "1970-01-01T00:00:00.000Z",
+    "eventName": "ObjectCreated:Put",
+    "userIdentity": {"principalId": "AIDAJDPLRKLG7UEXAMPLE"},
+    "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+    "responseElements": {"x-amz-request-id": "C3D13FE58DE4C810"},
+    "s3": {
+        "s3SchemaVersion": "1.0",
+        "configurationId": "testConfigRule",
+        "bucket": {
+            "name": "b",
+            "ownerIdentity": {"principalId": "A3NL1KOZZKExample"},
+            "arn": "arn:aws:s3:::b",
+        },
+        "object": {
+            "key": "a+folder/caf%C3%A9.txt",
+            "size": 1024,
+            "eTag": "d41d8cd98f00b204e9800998ecf8427e",
+            "versionId": "096fKKXTRTtl3on89fVO.nfljtsv6qko",
+            "sequencer": "0055AED6DCD90281E5",
+        },
+    },
+    "glacierEventData": {
+        "restoreEventData": {
+            "lifecycleRestorationExpiryTime": "1970-01-01T00:01:00.000Z",
+            "lifecycleRestoreStorageClass": "GLACIER",
+        }
+    },
+    "intelligentTieringEventData": {"destinationAccessTier": "DEEP_ARCHIVE_ACCESS"},
+}
+S3_IN_SQS = {"Records": [S3_RECORD]}
+S3_BARE = {"Records": [{"s3": {"bucket": {"name": "b"}, "get_object": {"key": "a+b"}}}]}
 
 
-@pytest.mark.parametrize("name", ["message", "message_id", "subject", "topic_arn", "timestamp", "get_type"])
+def properties(value: Any, path: str = "") -> list[str]:
+    """The paths of all that can be read from a wrapper of the peer's, to the end."""
+    paths = []
+    for name in dir(type(value)):
+        if isinstance(getattr(type(value), name), property) and name not in {"raw_event", "records"}:
+            paths.append(f"{path}{name}")
+            part = found_raw(value, name)
+            if isinstance(part, DictWrapper):
+                paths += properties(part, f"{path}{name}.")
+    return paths
+
+
+def found_raw(value: Any, name: str) -> Any:
+    try:
+        return getattr(value, name)
+    except KeyError:
+        return None
+
+
+def in_a_message(body: dict[str, Any], name: str) -> tuple[Any, Any]:
+    raw = {**SQS, "body": json.dumps(body)}
+    return getattr(SqsRecord[Any](raw), name), getattr(their_sqs.SQSRecord(raw), name)
+
+
 @pytest.mark.parametrize("subject", [{"Subject": None}, {"Subject": "x"}], ids=["null", "text"])
-def test_a_notification_in_a_message_gives_what_the_peer_gives(name: str, subject: dict[str, Any]) -> None:
-    raw = {**SQS, "body": json.dumps({**SNS_IN_SQS, **subject})}
-    ours = SqsRecord[Any](raw).decoded_nested_sns_event
-    theirs = their_sqs.SQSRecord(raw).decoded_nested_sns_event
-    assert found(ours, name) == found(theirs, name)
+def test_a_notification_in_a_message_gives_what_the_peer_gives(subject: dict[str, Any]) -> None:
+    ours, theirs = in_a_message({**SNS_IN_SQS, **subject}, "decoded_nested_sns_event")
+    names = properties(theirs)
+    assert len(names) == 11
+    for name in set(names) - {"message_attributes"}:
+        assert found(ours, name) == found(theirs, name), name
+    assert ours.message_attributes["kind"].value == theirs.message_attributes["kind"].value == "x"
+    assert ours.message_attributes["kind"].get_type == theirs.message_attributes["kind"].get_type == "String"
 
 
-@pytest.mark.parametrize("name", ["bucket_name", "object_key", "record"])
-def test_a_bucket_event_in_a_message_gives_what_the_peer_gives(name: str) -> None:
-    raw = {**SQS, "body": json.dumps(S3_IN_SQS)}
-    ours = SqsRecord[Any](raw).decoded_nested_s3_event
-    theirs = their_sqs.SQSRecord(raw).decoded_nested_s3_event
-    assert found(ours, name) == found(theirs, name)
-    assert list(map(plain, ours.records)) == list(map(plain, theirs.records))
+@pytest.mark.parametrize("kind", ["URL", "Url"])
+def test_the_urls_of_a_notification_are_found_however_they_are_spelled(kind: str) -> None:
+    # To queues SNS writes URL, to Lambda functions Url; the peer finds only the latter.
+    urls = {f"SigningCert{kind}": "https://cert", f"Unsubscribe{kind}": "https://unsubscribe"}
+    ours, _ = in_a_message({**SNS_IN_SQS, **urls}, "decoded_nested_sns_event")
+    assert (ours.signing_cert_url, ours.unsubscribe_url) == ("https://cert", "https://unsubscribe")
+
+
+@pytest.mark.parametrize(("body", "count"), [(S3_IN_SQS, 33), (S3_BARE, 26)], ids=["all", "bare"])
+def test_a_bucket_event_in_a_message_gives_what_the_peer_gives(body: dict[str, Any], count: int) -> None:
+    ours, theirs = in_a_message(body, "decoded_nested_s3_event")
+    names = properties(theirs)
+    assert len(names) == count
+    for name in names:
+        assert found(ours, name) == found(theirs, name), name
+    assert [each.s3.bucket.name for each in ours.records] == ["b"]
