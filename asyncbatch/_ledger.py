@@ -160,10 +160,13 @@ def undone_work(result: object) -> str | None:
     Returns:
         A text that names it; None for any plain value.
     """
-    if not (inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result)):
+    is_generator = inspect.isgenerator(result) or inspect.isasyncgen(result)
+    if not (is_generator or inspect.isawaitable(result)):
         return None
     if inspect.iscoroutine(result) or inspect.isgenerator(result):
         result.close()
+    if is_generator:
+        return f"a {type(result).__name__} that nothing iterated over: is there a `yield` by mistake?"
     return f"a {type(result).__name__} that nothing awaited: is an `await` missing?"
 
 

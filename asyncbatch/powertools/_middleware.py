@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol, TypeVar, overload
 
+from asyncbatch.powertools._peers import peers_own
 from asyncbatch.powertools.exceptions import MiddlewareInvalidArgumentError
 
 logger: Final = logging.getLogger("asyncbatch.powertools.decorators")
@@ -53,7 +54,7 @@ def middleware(run: Callable[..., Any]) -> Middleware:
             message = (
                 f"Only keyword arguments is supported for middlewares: {run.__qualname__} received {handler}"
             )
-            raise MiddlewareInvalidArgumentError(message)
+            raise _invalid_argument()(message)
 
         @functools.wraps(handler)
         def wrapper(event: Any, context: Any, **more: Any) -> Any:
@@ -61,12 +62,22 @@ def middleware(run: Callable[..., Any]) -> Middleware:
                 with _subsegment(run.__qualname__):
                     return run(handler, event, context, **options, **more)
             except Exception:
-                logger.exception("Caught exception in %s", run.__qualname__)
+                logger.debug("an exception comes out of %s", run.__qualname__)
                 raise
 
         return wrapper
 
     return decorator
+
+
+def _invalid_argument() -> type[Exception]:
+    module = "middleware_factory.exceptions"
+    return peers_own(module, "MiddlewareInvalidArgumentError", MiddlewareInvalidArgumentError)
+
+
+def deprecation_warning() -> type[Warning]:
+    """The class of the warnings of the deprecated decorators."""
+    return peers_own("warnings", "PowertoolsDeprecationWarning", PowertoolsDeprecationWarning)
 
 
 def _subsegment(name: str) -> AbstractContextManager[Any]:

@@ -14,13 +14,13 @@ import functools
 import inspect
 import logging
 import os
-import time
+from asyncio import CancelledError
 from collections.abc import Awaitable, Iterator, MutableSequence, Sequence
-from time import monotonic  # noqa: TID251 - where no loop runs, there is none to tell the time
+from time import monotonic, sleep  # noqa: TID251 - where no loop runs, there is none to tell the time
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncbatch._deadline import default_margin, remaining_time, time_left
+from asyncbatch._deadline import budget_of, default_margin, remaining_time
 from asyncbatch._events import Batch
 from asyncbatch._handlers import BoundHandler
 from asyncbatch._invocation import Job, run_where_clients_live
@@ -112,9 +112,14 @@ def refuse_undone(result: object) -> None:
         raise TypeError(message)
 
 
+# What a record can raise and still be the only one to fail. Outside Lambda the others end the batch: an interrupt,
+# or what a test framework raises to end a test.
+_ONE_RECORDS: Final = (Exception, CancelledError, SystemExit, GeneratorExit, BaseExceptionGroup)
+
+
 def is_interrupt(error: BaseException) -> bool:
-    """Whether a person wants the program to stop; in Lambda nobody can."""
-    return isinstance(error, KeyboardInterrupt) and "AWS_LAMBDA_FUNCTION_NAME" not in os.environ
+    """Whether a person wants the program, or the test, to stop; in Lambda nobody can."""
+    return not isinstance(error, _ONE_RECORDS) and "AWS_LAMBDA_FUNCTION_NAME" not in os.environ
 
 
 # --- one after another --------------------------------------------------------------------------------
@@ -128,7 +133,7 @@ def run_in_order(processor: BasePartialProcessor, turn: Turn, records: Sequence[
         turn: The use that this run belongs to.
         records: The raw records.
     """
-    tally = Tally(processor._begin_run(records), records)
+    tally = Tally(processor._begin_run_(records), records)
     turn.tallies.append(tally)
     budget, _ = _time_left(turn.context)
     turn.stop_at = None if budget is None else monotonic() + budget
@@ -162,7 +167,7 @@ def _while_all_succeed(
     Returns:
         The entry that is no success; empty at the end, and at the deadline. ``entries`` gets those before it.
     """
-    process, own_entries = processor._process_record, processor._own_entries
+    process, own_entries = processor._process_record, processor._own_entries_
     for record in records:
         if stop_at is not None and monotonic() >= stop_at:
             break
@@ -263,11 +268,11 @@ def run_concurrently(processor: BasePartialProcessor, turn: Turn, records: Seque
     Raises:
         BaseException: what an overridden method let out. Nothing is left running.
     """
-    tally = Tally(processor._begin_run(records), records)
+    tally = Tally(processor._begin_run_(records), records)
     turn.tallies.append(tally)
     budget, remaining = _time_left(turn.context)
     entries: dict[int, Any] = {}
-    own_entries = processor._own_entries
+    own_entries = processor._own_entries_
 
     def judge(position: int, entry: Any) -> bool:
         entries[position] = entry
@@ -281,7 +286,7 @@ def run_concurrently(processor: BasePartialProcessor, turn: Turn, records: Seque
         return False
 
     handler = BoundHandler(processor._async_process_record)
-    job = Job(options_for(processor.concurrency), tally.batch, handler, None, budget, judge=judge)
+    job = Job(options_for(processor._concurrency_), tally.batch, handler, None, budget, judge=judge)
     tally.ledger = job.ledger
     lists = [getattr(processor, name, []) for name in ("success_messages", "fail_messages", "exceptions")]
     marks = list(map(len, lists))
@@ -338,14 +343,14 @@ def _tell_unprocessed(processor: BasePartialProcessor, tally: Tally, position: i
     skip = ledger.skips.get(position)
     exception: ExceptionInfo
     if skip in {SkipReason.LANE_HALTED, SkipReason.BATCH_HALTED}:
-        exception = processor._held_back
+        exception = processor._held_back_
     elif failure is not None and failure.error is not None:
         exception = type(failure.error), failure.error, None
     else:
         refused = failure is not None and failure.reason is FailureReason.REFUSED
         error = (TypeError if refused else RecordNotProcessedError)(_explained(failure, skip))
         exception = type(error), error, None
-    entry: Entry = processor._tell_failure(tally.records[position], exception)
+    entry: Entry = processor._tell_failure_(tally.records[position], exception)
     return entry
 
 
@@ -376,15 +381,23 @@ def _time_left(context: object) -> tuple[float | None, float | None]:
     Tests often pass a context with a few milliseconds left, or none, for ever. A remaining time that leaves no
     room for a single record, and stands still, is no deadline.
     """
-    if context is None:
+    remaining = None if context is None else _remaining(context)
+    if remaining is None:
         return None, None
-    remaining = remaining_time(context)
-    if remaining is not None and remaining <= default_margin(remaining):
-        time.sleep(_A_WHILE)
-        if remaining_time(context) == remaining:
+    if remaining <= default_margin(remaining):
+        sleep(_A_WHILE)
+        if _remaining(context) == remaining:
             logger.info("the context's remaining time stands still at %.3f s: no deadline", remaining)
             return None, None
-    return time_left(context)
+    return budget_of(remaining), remaining
+
+
+def _remaining(context: object) -> float | None:
+    try:
+        return remaining_time(context)
+    except Exception as error:  # noqa: BLE001 - a test's stand-in; Lambda's own raises nothing
+        logger.info("the context does not tell the remaining time (%s): no deadline", type(error).__name__)
+        return None
 
 
 _A_WHILE: Final = 0.003  # a real one counts milliseconds

@@ -7,6 +7,7 @@ import copy
 import inspect
 import logging
 from abc import ABC, abstractmethod
+from asyncio import CancelledError, current_task
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from threading import Lock
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, Union
 from weakref import WeakKeyDictionary
 
 from asyncbatch._sources import SourceRules
-from asyncbatch.powertools._processing import Entry, run_concurrently, run_in_order
+from asyncbatch.powertools._processing import Entry, is_interrupt, run_concurrently, run_in_order
 from asyncbatch.powertools._sources import UNREPORTED
 from asyncbatch.powertools._turns import Turn
 from asyncbatch.powertools.data_classes import (
@@ -60,11 +61,11 @@ class BasePartialProcessor(ABC):
     lambda_context: Any
     records: Any
     handler: Callable[..., Any]
-    concurrency: int | None = None
-    _turn: Turn | None = None
+    _concurrency_: int | None = None
+    _turn_: Turn | None = None
     _handler_accepts_lambda_context: bool = False
-    _own_entries: bool = False  # entries are made by methods of ours alone: their first item tells it all
-    _held_back: ExceptionInfo = (
+    _own_entries_: bool = False  # entries are made by methods of ours alone: their first item tells it all
+    _held_back_: ExceptionInfo = (
         RecordNotProcessedError,
         RecordNotProcessedError("an earlier record failed"),
         None,
@@ -110,7 +111,7 @@ class BasePartialProcessor(ABC):
         Returns:
             The processor; a copy of it while somebody else uses it.
         """
-        using = self._take(lambda_context)
+        using = self._take_(lambda_context)
         using.records = records
         using.handler = handler
         if lambda_context is None:
@@ -121,9 +122,9 @@ class BasePartialProcessor(ABC):
         return using
 
     def __enter__(self) -> Self:
-        turn = self._turn
+        turn = self._turn_
         if turn is None or turn.over:
-            turn = self._turn = Turn(None)
+            turn = self._turn_ = Turn(None)
         turn.entered = True
         try:
             self._prepare()
@@ -138,10 +139,10 @@ class BasePartialProcessor(ABC):
         exception_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        turn = self._turn
+        turn = self._turn_
         try:
             if turn is not None and not (turn.tallies or exception_type):
-                self._warn_of_unprocessed()
+                self._warn_of_unprocessed_()
             self._clean()
         except BaseBatchProcessingError:
             if exception_type is None:  # else the block's own error is the one to be seen
@@ -149,6 +150,9 @@ class BasePartialProcessor(ABC):
         finally:
             if turn is not None:
                 turn.over = True
+            copies = _copies.get()
+            if id(self) in copies:  # used within its own block: from here on it means itself
+                _copies.set({key: each for key, each in copies.items() if key != id(self)})
 
     def process(self) -> list[Entry]:
         """Process the records one after another.
@@ -156,7 +160,7 @@ class BasePartialProcessor(ABC):
         Returns:
             An entry for each, in order: ``("success", result, record)`` or ``("fail", text, record)``.
         """
-        return self._run(run_in_order)
+        return self._run_(run_in_order)
 
     def async_process(self) -> list[Entry]:
         """Process the records side by side, on the thread's event loop; a plain function all the same.
@@ -164,17 +168,19 @@ class BasePartialProcessor(ABC):
         Returns:
             An entry for each, in the records' order.
         """
-        return self._run(run_concurrently)
+        return self._run_(run_concurrently)
 
-    def _run(self, run: Callable[[Any, Turn, Sequence[Any]], list[Entry]]) -> list[Entry]:
+    def _run_(self, run: Callable[[Any, Turn, Sequence[Any]], list[Entry]]) -> list[Entry]:
         copies = _copies.get()
         using: Any = copies.get(id(self), self) if copies else self
+        if using._turn_ is not None and using._turn_.over:
+            using = self  # a use within this one's block, which has ended
         records: Any = using.records
         if type(records) is not list:
             using.records = records = list(records)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        turn = using._turn
+        turn = using._turn_
         if turn is None:
-            turn = using._turn = Turn(None)
+            turn = using._turn_ = Turn(None)
         turn.running += 1
         try:
             return run(using, turn, records)  # pyright: ignore[reportUnknownArgumentType]
@@ -183,43 +189,50 @@ class BasePartialProcessor(ABC):
             if _copies.get() is not copies:  # a handler used this processor too
                 _copies.set(copies)
 
-    def _take(self, context: object) -> Self:
+    def _take_(self, context: object) -> Self:
         """Begin a use: of this processor, or of a copy while it is in use."""
         _claims.acquire()  # a `with` statement would take three times as long
         try:
-            turn = self._turn
+            turn = self._turn_
             if turn is None or turn.over or not turn.goes_on:
                 mine = Turn(context)
                 if turn is not None and turn.thread != mine.thread:
-                    self._set_aside(turn)
-                self._turn = mine
+                    self._set_aside_(turn)
+                self._turn_ = mine
                 copies = _copies.get()
                 if copies and id(self) in copies:
                     _copies.set({key: each for key, each in copies.items() if key != id(self)})
                 return self
         finally:
             _claims.release()
-        other = self._copy()
-        other._turn = Turn(context)
+        other = self._copy_()
+        other._turn_ = Turn(context)
         _copies.set({**_copies.get(), id(self): other})
         return other
 
-    def _set_aside(self, turn: Turn) -> None:  # noqa: B027 - there is nothing to keep here
+    def _set_aside_(self, turn: Turn) -> None:  # noqa: B027 - there is nothing to keep here
         """Keep what another thread may still ask of its last use, now that this one begins its own."""
 
-    def _in_use(self) -> Self:
+    def _in_use_(self) -> Self:
         """This processor, or the copy that this thread or task uses in its place."""
         copies = _copies.get()
         return copies.get(id(self), self) if copies else self
 
-    def _copy(self) -> Self:
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what belongs to a use."""
+        state = vars(self).copy()  # at once: another thread may be at it
+        state.pop("_turn_", None)
+        state.pop("_convert_", None)
+        return state
+
+    def _copy_(self) -> Self:
         other = copy.copy(self)
         other.success_messages = []
         other.fail_messages = []
         other.exceptions = []
         return other
 
-    def _warn_of_unprocessed(self) -> None:
+    def _warn_of_unprocessed_(self) -> None:
         kept = getattr(self, "success_messages", None) or getattr(self, "fail_messages", None)
         if not kept and getattr(self, "records", None):
             logger.warning("the `with` block was left without a call of process(): no record was processed")
@@ -252,26 +265,30 @@ class BasePartialProcessor(ABC):
         if isinstance(exception, BaseException):
             exception = type(exception), exception, exception.__traceback__
         text = _describe(exception)
-        logger.debug("Record processing exception: %s", text)
+        logger.debug("a record failed: %s", exception[0])
         if self.logger is not None and all(part is not None for part in exception):
             self.logger.warning("Record processing exception; skipping this record", exc_info=exception)
         self.exceptions.append(exception)
         self.fail_messages.append(record)
         return "fail", text, record
 
-    def _is_out_of_hand(self, error: BaseException) -> bool:
+    def _is_out_of_hand_(self, error: BaseException) -> bool:
         """Whether an exception that reached a record among others is not the record's failure.
 
         Of a record that was unfinished when the batch was sealed the failure handler hears later, and an interrupt
         is the scheduler's.
         """
-        return isinstance(error, KeyboardInterrupt) or (self._turn is not None and self._turn.is_sealed)
+        if is_interrupt(error) or isinstance(error, KeyboardInterrupt):
+            return True
+        if isinstance(error, CancelledError) and (task := current_task()) is not None and task.cancelling():
+            return True  # a timeout around this, an override's for example, has to see what it asked for
+        return self._turn_ is not None and self._turn_.is_sealed
 
-    def _begin_run(self, records: Sequence[Any]) -> SourceRules:  # noqa: ARG002 - subclasses look
+    def _begin_run_(self, records: Sequence[Any]) -> SourceRules:  # noqa: ARG002 - subclasses look
         """Get ready for records, and say how their event source is told of failures."""
         return UNREPORTED
 
-    def _tell_failure(self, record: Any, exception: ExceptionInfo) -> Any:
+    def _tell_failure_(self, record: Any, exception: ExceptionInfo) -> Any:
         """Have a record handled that failed without reaching the handler, or its end."""
         return self.failure_handler(record=record, exception=exception)
 

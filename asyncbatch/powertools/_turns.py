@@ -105,7 +105,8 @@ class Turn:
     def _in_order(self, entries: dict[Hashable, ItemIdentifier]) -> dict[Hashable, ItemIdentifier]:
         places: dict[Hashable, int] = {}
         for tally in self.tallies:
-            places |= {name: position for position, name in enumerate(tally.batch.names)}
+            for name in tally.batch.names:
+                places.setdefault(name, len(places))
         return {
             name: entries[name] for name in sorted(entries, key=lambda each: places.get(each, len(places)))
         }

@@ -11,7 +11,7 @@ from threading import get_ident
 from types import CoroutineType
 from typing import Any, ClassVar, Final, Self
 
-from asyncbatch._errors import InvalidOptionError
+from asyncbatch._errors import InvalidHandlerError, InvalidOptionError
 from asyncbatch._sources import SourceRules, is_object
 from asyncbatch.powertools._processing import PLAIN_TYPES, finish, is_interrupt, options_for, refuse_undone
 from asyncbatch.powertools._processor import (
@@ -34,12 +34,14 @@ from asyncbatch.powertools.data_classes import (
     KafkaEventRecord,
     KinesisStreamRecord,
     SQSRecord,
+    in_use,
 )
 from asyncbatch.powertools.exceptions import (
     BatchProcessingError,
     ExceptionInfo,
     RecordNotProcessedError,
     SQSFifoMessageGroupCircuitBreakerError,
+    UnreportableRecordError,
 )
 from asyncbatch.powertools.types import (
     BatchTypeModels,
@@ -68,8 +70,8 @@ class BasePartialBatchProcessor(BasePartialProcessor):
     """
 
     DEFAULT_RESPONSE: ClassVar[PartialItemFailureResponse] = {"batchItemFailures": []}
-    batch_response: PartialItemFailureResponse
-    _own_class: Any = None
+    batch_response: Any  # the response; the error that is raised in place of one
+    _own_class_: Any = None
 
     def __init__(
         self,
@@ -84,56 +86,78 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         self.event_type: EventType = _event_type(event_type)
         self.model = model
         self.raise_on_entire_batch_failure = raise_on_entire_batch_failure
-        self.stop_on_failure = stop_on_failure
+        self._stop_on_failure_ = stop_on_failure
         if stop_on_failure and self.event_type not in HALTING_ROWS:
             raise InvalidOptionError(
                 "stop_on_failure",
                 "is for streams and Kafka",
                 "For a FIFO queue there is SqsFifoPartialProcessor.",
             )
-        self.batch_response = self._fresh_response()
-        self._COLLECTOR_MAPPING = self._collectors()
+        self.batch_response = self._fresh_response_()
+        self._COLLECTOR_MAPPING = self._collectors_()
         self._DATA_CLASS_MAPPING: dict[EventType, Callable[[Any], Any]] = dict(_DATA_CLASSES)
-        self._told_of_fifo = False
-        self._others_responses: dict[int, PartialItemFailureResponse] = {}
+        self._told_of_fifo_ = False
+        self._others_responses_: dict[int, Any] = {}
 
     def response(self) -> PartialItemFailureResponse:
-        """The partial batch response of this thread's last batch; also after `BatchProcessingError`."""
-        using, thread = self._in_use(), get_ident()
-        turn, response = using._turn, using.batch_response
-        if turn is using._turn and (turn is None or turn.thread == thread):
-            return response
-        return using._others_responses.get(thread, response)  # another thread's use has begun since
+        """The partial batch response of this thread's last batch; also after `BatchProcessingError`.
+
+        Raises:
+            UnreportableRecordError: there is none that names every record which failed.
+        """
+        using, thread = self._in_use_(), get_ident()
+        response: PartialItemFailureResponse
+        turn, response = using._turn_, using.batch_response
+        if turn is not using._turn_ or (turn is not None and turn.thread != thread):
+            response = using._others_responses_.get(thread, response)  # another thread's use has begun since
+        if isinstance(response, UnreportableRecordError):
+            raise response
+        return response
 
     def _prepare(self) -> None:
         self.success_messages.clear()
         self.fail_messages.clear()
         self.exceptions.clear()
-        self.batch_response = self._fresh_response()
+        self.batch_response = self._fresh_response_()
 
     def _clean(self) -> None:
-        turn = self._turn or Turn(None)
+        turn = self._turn_ or Turn(None)
+        try:
+            self._conclude_(turn)
+        finally:
+            turn.over = True
+
+    def _conclude_(self, turn: Turn) -> None:
+        """Make the response, and raise where that is asked for."""
         if not self._has_messages_to_report() and turn.all_succeeded:
             return
-        self.batch_response = {"batchItemFailures": turn.entries(self._collected(turn))}
+        entirely = self.raise_on_entire_batch_failure and self._entire_batch_failed()
+        unreportable = None
+        try:
+            self.batch_response = {"batchItemFailures": turn.entries(self._collected_(turn))}
+        except UnreportableRecordError as error:
+            error.child_exceptions = list(self.exceptions)
+            self.batch_response = unreportable = error  # an empty response would acknowledge the batch
+            if not entirely:
+                raise
         if turn.unnoted(len(self.fail_messages)):
             logger.warning(
                 "more records are reported as failed than were noted in fail_messages: a record has succeeded "
                 'only if its handlers return a tuple that starts with "success"'
             )
-        if self.raise_on_entire_batch_failure and self._entire_batch_failed():
+        if entirely:
             count = len(self.exceptions)
             raise BatchProcessingError(
                 f"All records failed processing. {count} individual errors logged separately below.",
                 list(self.exceptions),
-            )
+            ) from unreportable
 
-    def _set_aside(self, turn: Turn) -> None:
-        self._others_responses[turn.thread] = self.batch_response
-        if len(self._others_responses) > _THREADS:
-            del self._others_responses[next(iter(self._others_responses))]
+    def _set_aside_(self, turn: Turn) -> None:
+        self._others_responses_[turn.thread] = self.batch_response
+        if len(self._others_responses_) > _THREADS:
+            del self._others_responses_[next(iter(self._others_responses_))]
 
-    def _collected(self, turn: Turn) -> list[PartialItemFailures]:
+    def _collected_(self, turn: Turn) -> list[PartialItemFailures]:
         try:
             return self._get_messages_to_report()
         except (AttributeError, KeyError, TypeError):
@@ -147,8 +171,8 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         return False
 
     def _entire_batch_failed(self) -> bool:
-        if self._turn is not None and self._turn.tallies:
-            return self._turn.none_succeeded
+        if self._turn_ is not None and self._turn_.tallies:
+            return self._turn_.none_succeeded
         return len(self.exceptions) == len(self.records)
 
     def _get_messages_to_report(self) -> list[PartialItemFailures]:
@@ -156,7 +180,7 @@ class BasePartialBatchProcessor(BasePartialProcessor):
 
     # --- collectors, by event type --------------------------------------------------------------------
 
-    def _collectors(self) -> dict[EventType, Callable[[], list[PartialItemFailures]]]:
+    def _collectors_(self) -> dict[EventType, Callable[[], list[PartialItemFailures]]]:
         return {
             EventType.SQS: self._collect_sqs_failures,
             EventType.KinesisDataStreams: self._collect_kinesis_failures,
@@ -164,25 +188,25 @@ class BasePartialBatchProcessor(BasePartialProcessor):
             EventType.Kafka: self._collect_kafka_failures,
         }
 
-    def _is_model(self, message: Any) -> bool:
+    def _is_model_(self, message: Any) -> bool:
         return bool(self.model) and hasattr(message, "model_validate")
 
     def _collect_sqs_failures(self) -> list[PartialItemFailures]:
         return [
-            {"itemIdentifier": each.messageId if self._is_model(each) else each.message_id}
+            {"itemIdentifier": each.messageId if self._is_model_(each) else each.message_id}
             for each in self.fail_messages
         ]
 
     def _collect_kinesis_failures(self) -> list[PartialItemFailures]:
         return [
-            {"itemIdentifier": part.sequenceNumber if self._is_model(each) else part.sequence_number}
+            {"itemIdentifier": part.sequenceNumber if self._is_model_(each) else part.sequence_number}
             for each in self.fail_messages
             for part in [each.kinesis]
         ]
 
     def _collect_dynamodb_failures(self) -> list[PartialItemFailures]:
         return [
-            {"itemIdentifier": part.SequenceNumber if self._is_model(each) else part.sequence_number}
+            {"itemIdentifier": part.SequenceNumber if self._is_model_(each) else part.sequence_number}
             for each in self.fail_messages
             for part in [each.dynamodb]
         ]
@@ -199,10 +223,10 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         self, record: dict[str, Any], event_type: EventType, model: BatchTypeModels = None
     ) -> Any:
         if model is None:
-            return self._DATA_CLASS_MAPPING[event_type](record)
+            return in_use(self._DATA_CLASS_MAPPING[event_type])(record)
         return model.model_validate(_own_headers(record) if event_type is EventType.Kafka else record)
 
-    def _convert(self, record: dict[str, Any]) -> Any:
+    def _convert_(self, record: dict[str, Any]) -> Any:
         return self._to_batch_type(record=record, event_type=self.event_type, model=self.model)
 
     def _register_model_validation_error_record(self, record: dict[str, Any]) -> FailureResponse:
@@ -211,23 +235,23 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         try:
             failed = self._to_batch_type(record=record, event_type=self.event_type)
         except Exception:  # noqa: BLE001 - an overriding method may raise anything
-            failed = _DATA_CLASSES[self.event_type](record)
+            failed = in_use(_DATA_CLASSES[self.event_type])(record)
         return self.failure_handler(record=failed, exception=error)
 
-    def _tell_failure(self, record: Any, exception: ExceptionInfo) -> Any:
+    def _tell_failure_(self, record: Any, exception: ExceptionInfo) -> Any:
         try:
             failed = self._to_batch_type(record=record, event_type=self.event_type, model=self.model)
         except Exception:  # noqa: BLE001 - a model may raise anything
-            failed = _DATA_CLASSES[self.event_type](record)
+            failed = in_use(_DATA_CLASSES[self.event_type])(record)
         return self.failure_handler(record=failed, exception=exception)
 
-    def _handle(self, record: dict[str, Any]) -> SuccessResponse | FailureResponse:
+    def _handle_(self, record: dict[str, Any]) -> SuccessResponse | FailureResponse:
         """Process one record; whatever it raises is its own failure."""
         data = None
         try:
-            own_class = self._own_class
+            own_class = self._own_class_
             if own_class is None:
-                data = self._convert(record)
+                data = self._convert_(record)
             else:
                 data = _new_view(own_class)
                 data.raw = record
@@ -236,24 +260,24 @@ class BasePartialBatchProcessor(BasePartialProcessor):
             else:
                 result = self.handler(record=data)
             if result is not None and type(result) not in PLAIN_TYPES:
-                result = finish(self._turn, result)
-            if self._own_entries:
+                result = finish(self._turn_, result)
+            if self._own_entries_:
                 self.success_messages.append(record)
                 return "success", result, record
             return self.success_handler(record=record, result=result)
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            return self._failed(record, data, error)
+            return self._failed_(record, data, error)
 
-    async def _handle_async(self, record: dict[str, Any]) -> SuccessResponse | FailureResponse:
+    async def _handle_async_(self, record: dict[str, Any]) -> SuccessResponse | FailureResponse:
         """The same beside other records."""
         data = None
         result: Any
         try:
-            own_class = self._own_class
+            own_class = self._own_class_
             if own_class is None:
-                data = self._convert(record)
+                data = self._convert_(record)
             else:
                 data = _new_view(own_class)
                 data.raw = record
@@ -261,64 +285,69 @@ class BasePartialBatchProcessor(BasePartialProcessor):
                 result = self.handler(record=data, lambda_context=self.lambda_context)
             else:
                 result = self.handler(record=data)
-            if type(result) is CoroutineType or inspect.isawaitable(
-                result
-            ):  # the first is the usual case, and quick
+            # What is asked first is quick, and the usual case.
+            if type(result) is CoroutineType or inspect.isawaitable(result):
                 result = await result  # pyright: ignore[reportUnknownVariableType]
             if result is not None and type(result) not in PLAIN_TYPES:  # pyright: ignore[reportUnknownArgumentType]
                 refuse_undone(result)  # pyright: ignore[reportUnknownArgumentType]
-            if self._own_entries:
+            if self._own_entries_:
                 self.success_messages.append(record)
                 return "success", result, record  # pyright: ignore[reportUnknownVariableType]
             return self.success_handler(record=record, result=result)
         except BaseException as error:
-            if self._is_out_of_hand(error):
+            if self._is_out_of_hand_(error):
                 raise
-            return self._failed(record, data, error)
+            return self._failed_(record, data, error)
 
     # What makes entries in a class that overrides nothing.
-    _OURS: ClassVar[frozenset[Any]] = frozenset(
+    _OURS_: ClassVar[frozenset[Any]] = frozenset(
         {
-            _handle,
-            _handle_async,
+            _handle_,
+            _handle_async_,
             _register_model_validation_error_record,
             BasePartialProcessor.success_handler,
             BasePartialProcessor.failure_handler,
         }
     )
 
-    def _failed(self, record: dict[str, Any], data: Any, error: BaseException) -> FailureResponse:
+    def _failed_(self, record: dict[str, Any], data: Any, error: BaseException) -> FailureResponse:
         """Have a record's exception handled, from within its ``except`` clause."""
-        if data is None or self._is_refusal(error):
+        if data is None or self._is_refusal_(error):
             return self._register_model_validation_error_record(record)
         return self.failure_handler(record=data, exception=sys.exc_info())
 
-    def _is_refusal(self, error: BaseException) -> bool:
+    def _is_refusal_(self, error: BaseException) -> bool:
         """Whether the model itself refused something, though it was inside the handler."""
         if self.model is None or type(error).__name__ != "ValidationError":
             return False
         return getattr(error, "title", None) == getattr(self.model, "__name__", None)
 
-    def _begin_run(self, records: Sequence[Any]) -> SourceRules:
+    def _begin_run_(self, records: Sequence[Any]) -> SourceRules:
         # Where nothing is overridden, calls can be saved that would be paid for each record.
         own = getattr(self._to_batch_type, "__func__", None) is BasePartialBatchProcessor._to_batch_type
-        made = self._DATA_CLASS_MAPPING.get(self.event_type) if own and self.model is None else None
-        self._own_class = made if made is _DATA_CLASSES.get(self.event_type) else None
-        vars(self).pop("_convert", None)
-        if own and self.model is not None and self.event_type is not EventType.Kafka:
-            vars(self)["_convert"] = self.model.model_validate
+        made = self._DATA_CLASS_MAPPING.get(self.event_type)
+        kind = in_use(made)
+        is_own = own and self.model is None and kind is _DATA_CLASSES.get(self.event_type)
+        self._own_class_ = made if is_own else None
+        vars(self).pop("_convert_", None)
+        if own and self.model is None and kind is not made:
+            vars(self)["_convert_"] = kind
+        elif own and self.model is not None and self.event_type is not EventType.Kafka:
+            vars(self)["_convert_"] = self.model.model_validate
         makers = [getattr(getattr(self, name), "__func__", None) for name in _MAKE_ENTRIES]
-        self._own_entries = self._OURS.issuperset(makers)
-        return self._rules(records)
+        self._own_entries_ = self._OURS_.issuperset(makers)
+        if not callable(self.handler) and self._OURS_.issuperset(makers[:2]):
+            raise InvalidHandlerError(f"{self.handler!r:.50}", "it is not callable", "Pass a function.")
+        return self._rules_(records)
 
     # --- what the scheduler has to know ---------------------------------------------------------------
 
-    def _rules(self, records: Sequence[Any]) -> SourceRules:
-        if self.stop_on_failure:
+    def _rules_(self, records: Sequence[Any]) -> SourceRules:
+        if self._stop_on_failure_:
             return HALTING_ROWS[self.event_type]
         if self.event_type is EventType.SQS and is_from_fifo_queue(records):
-            if not self._told_of_fifo:
-                self._told_of_fifo = True
+            if not self._told_of_fifo_:
+                self._told_of_fifo_ = True
                 logger.warning(
                     "the records come from a FIFO queue: each message group is kept in order, and the rest of a "
                     "group that fails is reported unprocessed. SqsFifoPartialProcessor is made for such queues."
@@ -327,19 +356,19 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         return ROWS[self.event_type]
 
     @property
-    def _held_back(self) -> ExceptionInfo:  # type: ignore[override]  # a class's constant there
-        return _STREAM_HALTED if self.stop_on_failure else GROUP_HALTED
+    def _held_back_(self) -> ExceptionInfo:  # type: ignore[override]  # a class's constant there
+        return _STREAM_HALTED if self._stop_on_failure_ else GROUP_HALTED
 
-    def _fresh_response(self) -> PartialItemFailureResponse:
+    def _fresh_response_(self) -> PartialItemFailureResponse:
         if self.DEFAULT_RESPONSE is not BasePartialBatchProcessor.DEFAULT_RESPONSE:
             return copy.deepcopy(self.DEFAULT_RESPONSE)
         response: PartialItemFailureResponse = {"batchItemFailures": []}  # copying takes a microsecond
         return response
 
-    def _copy(self) -> Self:
-        other = super()._copy()
-        other.batch_response = other._fresh_response()
-        other._others_responses = {}
+    def _copy_(self) -> Self:
+        other = super()._copy_()
+        other.batch_response = other._fresh_response_()
+        other._others_responses_ = {}
         other._COLLECTOR_MAPPING = {  # pyright: ignore[reportConstantRedefinition] - the peer's name
             event_type: getattr(other, collect.__name__)
             if getattr(collect, "__self__", None) is self
@@ -404,12 +433,12 @@ class BatchProcessor(BasePartialBatchProcessor):
     the arguments.
     """
 
-    _process_record = BasePartialBatchProcessor._handle
+    _process_record = BasePartialBatchProcessor._handle_
 
     async def _async_process_record(self, record: dict[str, Any]) -> Any:
         raise NotImplementedError
 
-    _OURS = BasePartialBatchProcessor._OURS | {_async_process_record}
+    _OURS_ = BasePartialBatchProcessor._OURS_ | {_async_process_record}
 
 
 class AsyncBatchProcessor(BasePartialBatchProcessor):
@@ -436,13 +465,13 @@ class AsyncBatchProcessor(BasePartialBatchProcessor):
             event_type, model, raise_on_entire_batch_failure, logger, stop_on_failure=stop_on_failure
         )
         options_for(concurrency)
-        self.concurrency = concurrency
+        self._concurrency_ = concurrency
 
     def _process_record(self, record: dict[str, Any]) -> Any:
         raise NotImplementedError
 
-    _async_process_record = BasePartialBatchProcessor._handle_async
-    _OURS = BasePartialBatchProcessor._OURS | {_process_record}
+    _async_process_record = BasePartialBatchProcessor._handle_async_
+    _OURS_ = BasePartialBatchProcessor._OURS_ | {_process_record}
 
 
 __all__ = [

@@ -1,7 +1,7 @@
-"""The record objects that handlers get: our records, which `Powertools' data classes` users know by these names.
+"""The record objects that handlers get where the program has not loaded Powertools' own data classes.
 
-What a handler reads from them it reads by the same names as from Powertools' own classes, which can wrap them as
-well. Unlike asyncbatch's own records they take new attributes, and ``str`` shows their properties.
+What a handler reads from them it reads by the same names as from those, which can wrap them as well. Unlike
+asyncbatch's other records they take new attributes, and ``str`` shows their properties.
 """
 
 from __future__ import annotations
@@ -14,12 +14,27 @@ from typing import Any, Final
 from asyncbatch._records import UNREAD, KafkaRecord, KinesisRecord, Payload, Record, SqsRecord
 from asyncbatch._records import DynamoDBRecord as _DynamoDBRecord
 from asyncbatch._views import KinesisPayload, View
+from asyncbatch.powertools._peers import peers_own
 
 _UNREADABLE: Final = "[Cannot be deserialized]"
 _HIDDEN: Final = {"raw_event": "[SENSITIVE]"}
-# What `str` leaves out: what would have to be decoded first, and other names for what is shown.
-_DECODED: Final = frozenset({"keys", "new_image", "old_image", "json_body", "json_value", "decoded_headers"})
-_OTHER_NAMES: Final = frozenset({"id", "data", "text", "payload", "item_keys", "is_tombstone"})
+# What `str` leaves out: what would have to be decoded first.
+_DECODED: Final = frozenset({"keys", "new_image", "old_image"})
+# What Powertools' records have not, or decode once: a handler may assign to it there.
+_ASSIGNABLE: Final = (
+    *("id", "key", "data", "text", "payload", "item_keys", "is_tombstone"),
+    *("json_body", "json_value", "decoded_headers"),
+)
+
+
+class _Assignable:
+    """A property that gives way to what a handler assigns."""
+
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self._read = read
+
+    def __get__(self, record: Any, kind: Any = None) -> Any:
+        return self if record is None else self._read(record)
 
 
 class _DataClass(Record[Any]):
@@ -49,6 +64,12 @@ class _DataClass(Record[Any]):
 
     __hash__ = None  # type: ignore[assignment]  # as for every view
 
+    def __init_subclass__(cls, keep: str = "") -> None:
+        for name in _ASSIGNABLE:
+            read = getattr(cls, name, None)
+            if isinstance(read, property) and read.fget is not None and name != keep:
+                setattr(cls, name, _Assignable(read.fget))
+
     def __str__(self) -> str:
         """The properties, for a person who debugs: with the content, unlike `repr`."""
         return str(_properties(self))
@@ -58,12 +79,9 @@ _NO_RECORD: Final = object()
 
 
 def _properties(view: View) -> dict[str, Any]:
-    is_record, is_kafka, kind = isinstance(view, Record), isinstance(view, KafkaRecord), type(view)
-    left_out = _DECODED | _OTHER_NAMES if is_record else _DECODED
-    if not is_kafka:
-        left_out |= {"key"}
+    kind = type(view)
     names = [name for name in dir(kind) if isinstance(getattr(kind, name), property)]
-    return {name: _HIDDEN.get(name) or _property(view, name) for name in names if name not in left_out}
+    return {name: _HIDDEN.get(name) or _property(view, name) for name in names if name not in _DECODED}
 
 
 def _property(view: View, name: str) -> Any:
@@ -111,11 +129,33 @@ class DynamoDBRecord(_DataClass, _DynamoDBRecord[Any]):  # type: ignore[misc]  #
     """A record of a DynamoDB stream."""
 
 
-class KafkaEventRecord(_DataClass, KafkaRecord[Any]):  # type: ignore[misc]  # as above
+class KafkaEventRecord(_DataClass, KafkaRecord[Any], keep="key"):  # type: ignore[misc]  # as above
     """A record of a Kafka topic."""
 
     def _decode(self) -> Any:
         return (self._json_deserializer or json.loads)(self.decoded_value.decode())
+
+
+# Where Powertools has the class that each stands in for.
+_PEERS: Final[dict[Any, tuple[str, str]]] = {
+    kind: (f"utilities.data_classes.{module}", kind.__name__)
+    for kind, module in (
+        (SQSRecord, "sqs_event"),
+        (KinesisStreamRecord, "kinesis_stream_event"),
+        (DynamoDBRecord, "dynamo_db_stream_event"),
+        (KafkaEventRecord, "kafka_event"),
+    )
+}
+
+
+def in_use(kind: Any) -> Any:
+    """The class that handlers get records as: Powertools' own in place of ours, if the program has loaded that.
+
+    Args:
+        kind: One of these classes; anything else is given back as it is.
+    """
+    place = _PEERS.get(kind)
+    return kind if place is None else peers_own(*place, kind)
 
 
 __all__ = ["DynamoDBRecord", "KafkaEventRecord", "KinesisStreamRecord", "SQSRecord"]

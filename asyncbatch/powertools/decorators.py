@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
-from asyncbatch.powertools._middleware import PowertoolsDeprecationWarning, middleware
-from asyncbatch.powertools.base import BasePartialProcessor, EventType
+from asyncbatch.powertools._middleware import deprecation_warning, middleware
+from asyncbatch.powertools.base import AsyncBatchProcessor, BasePartialProcessor, EventType
 from asyncbatch.powertools.exceptions import UnexpectedBatchTypeError
+from asyncbatch.powertools.sqs_fifo_partial_processor import SqsFifoPartialProcessor
 from asyncbatch.powertools.types import PartialItemFailureResponse
 
 _EVENT_TYPES: Final = ", ".join(EventType.__members__)
@@ -40,9 +41,7 @@ def process_partial_response(
         records = _get_records_from_event(event, processor)
     except AttributeError:
         raise _no_event(processor)  # noqa: B904 - its context is the reason
-    using: Any = processor(records, record_handler, context)
-    with using:
-        using.process()
+    using = _use(processor(records, record_handler, context), processor, "process")
     response: PartialItemFailureResponse = using.response()
     return response
 
@@ -50,7 +49,7 @@ def process_partial_response(
 def async_process_partial_response(
     event: dict[str, Any],
     record_handler: Callable[..., Any],
-    processor: BasePartialProcessor,
+    processor: AsyncBatchProcessor | SqsFifoPartialProcessor,
     context: Any = None,
 ) -> PartialItemFailureResponse:
     """Process an event's records side by side, and make Lambda's reply; a plain function all the same.
@@ -72,11 +71,17 @@ def async_process_partial_response(
         records = _get_records_from_event(event, processor)
     except AttributeError:
         raise _no_event(processor)  # noqa: B904 - its context is the reason
-    using: Any = processor(records, record_handler, context)
-    with using:
-        using.async_process()
+    using = _use(processor(records, record_handler, context), processor, "async_process")
     response: PartialItemFailureResponse = using.response()
     return response
+
+
+def _use(entered: Any, processor: Any, method: str) -> Any:
+    """Use a processor, or a test's stand-in for one, and give what has the response."""
+    using = entered if isinstance(entered, BasePartialProcessor) else processor
+    with entered:
+        getattr(using, method)()
+    return using
 
 
 def _no_event(processor: BasePartialProcessor) -> ValueError:
@@ -121,7 +126,7 @@ def _deprecated(name: str, instead: str) -> None:
         f"The `{name}` decorator is deprecated in V3 and will be removed in the next major version. "
         f"Use `{instead}` function instead."
     )
-    warnings.warn(PowertoolsDeprecationWarning(text), stacklevel=4)
+    warnings.warn(deprecation_warning()(text), stacklevel=4)
 
 
 @middleware
@@ -144,9 +149,8 @@ def batch_processor(
         processor: Who keeps what becomes of the records.
     """
     _deprecated("batch_processor", "process_partial_response")
-    using = processor(_records_unchecked(event, processor), record_handler, lambda_context=context)
-    with using:
-        using.process()
+    records = _records_unchecked(event, processor)
+    _use(processor(records, record_handler, lambda_context=context), processor, "process")
     return handler(event, context)
 
 
@@ -156,7 +160,7 @@ def async_batch_processor(
     event: Any,
     context: Any,
     record_handler: Callable[..., Any],
-    processor: BasePartialProcessor,
+    processor: AsyncBatchProcessor | SqsFifoPartialProcessor,
 ) -> Any:
     """Process the event's records side by side before the decorated Lambda handler is called.
 
@@ -170,9 +174,8 @@ def async_batch_processor(
         processor: Who keeps what becomes of the records.
     """
     _deprecated("async_batch_processor", "async_process_partial_response")
-    using = processor(_records_unchecked(event, processor), record_handler, lambda_context=context)
-    with using:
-        using.async_process()
+    records = _records_unchecked(event, processor)
+    _use(processor(records, record_handler, lambda_context=context), processor, "async_process")
     return handler(event, context)
 
 

@@ -78,7 +78,7 @@ class PartialSQSProcessor(BasePartialProcessor):
 
     def _process_record(self, record: dict[str, Any]) -> Any:
         try:
-            result = finish(self._turn, self.handler(record=record))
+            result = finish(self._turn_, self.handler(record=record))
             return self.success_handler(record=record, result=result)
         except BaseException as error:
             if is_interrupt(error):
@@ -90,17 +90,17 @@ class PartialSQSProcessor(BasePartialProcessor):
             result = await finish_async(self.handler(record=record))
             return self.success_handler(record=record, result=result)
         except BaseException as error:
-            if self._is_out_of_hand(error):
+            if self._is_out_of_hand_(error):
                 raise
             return self.failure_handler(record=record, exception=sys.exc_info())
 
     def _clean(self) -> None:
-        _, failed = self._sorted_records()
+        _, failed = self._sorted_records_()
         if not failed:
             return
         entries = self._get_entries_to_clean()
         if entries:
-            self._delete([entry["ReceiptHandle"] for entry in entries])
+            self._delete_([entry["ReceiptHandle"] for entry in entries])
         message = (
             f"Not all records processed successfully. {len(self.exceptions)} individual errors logged "
             "separately below."
@@ -110,11 +110,13 @@ class PartialSQSProcessor(BasePartialProcessor):
             return
         raise SQSBatchProcessingError(message, list(self.exceptions))
 
-    def _sorted_records(self) -> tuple[list[Any], list[Any]]:
-        """The raw records that succeeded, and the others."""
+    def _sorted_records_(self) -> tuple[list[Any], list[Any]]:
+        """The raw records that succeeded, and the others; without a run, what the lists hold."""
+        if self._turn_ is None or not self._turn_.tallies:
+            return self.success_messages, self.fail_messages
         succeeded: list[Any] = []
         failed: list[Any] = []
-        for tally in self._turn.tallies if self._turn else ():
+        for tally in self._turn_.tallies:
             for record, done in zip(tally.records, tally.succeeded, strict=True):
                 (succeeded if done else failed).append(record)
         return succeeded, failed
@@ -129,7 +131,7 @@ class PartialSQSProcessor(BasePartialProcessor):
 
     def _get_entries_to_clean(self) -> list[dict[str, str]]:
         """What to delete: the messages of which every copy succeeded; a queue may hand out a message twice."""
-        succeeded, failed = self._sorted_records()
+        succeeded, failed = self._sorted_records_()
         kept = {record["messageId"] for record in failed}
         deleted = [record for record in succeeded if record["messageId"] not in kept]
         return [
@@ -137,9 +139,9 @@ class PartialSQSProcessor(BasePartialProcessor):
             for position, record in enumerate(deleted)
         ]
 
-    def _delete(self, receipt_handles: list[str]) -> None:
+    def _delete_(self, receipt_handles: list[str]) -> None:
         try:
-            failed = run_to_end(None, self._delete_all(receipt_handles))
+            failed = run_to_end(None, self._delete_all_(receipt_handles))
         except Exception as error:  # noqa: BLE001 - no credentials, no region: they come back, as the failed ones do
             failed = dict.fromkeys(receipt_handles, type(error).__name__)
         if failed:
@@ -151,17 +153,17 @@ class PartialSQSProcessor(BasePartialProcessor):
                 codes,
             )
 
-    async def _delete_all(self, receipt_handles: list[str]) -> dict[str, str]:
+    async def _delete_all_(self, receipt_handles: list[str]) -> dict[str, str]:
         if self.client is not None:
-            return await self._delete_with(self.client, receipt_handles)
-        async with self._open_client() as client:
-            return await self._delete_with(client, receipt_handles)
+            return await self._delete_with_(self.client, receipt_handles)
+        async with self._open_client_() as client:
+            return await self._delete_with_(client, receipt_handles)
 
-    async def _delete_with(self, client: Any, receipt_handles: list[str]) -> dict[str, str]:
+    async def _delete_with_(self, client: Any, receipt_handles: list[str]) -> dict[str, str]:
         url = self._get_queue_url(client.meta.endpoint_url)
         return (await delete_messages(client, url or "", receipt_handles)).failed
 
-    def _open_client(self) -> Any:
+    def _open_client_(self) -> Any:
         # Loaded when a message has to be deleted; neither has types.
         config: Any = importlib.import_module("aiobotocore.config")
         session: Any = importlib.import_module("aiobotocore.session")

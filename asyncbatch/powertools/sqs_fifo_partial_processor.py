@@ -54,16 +54,19 @@ class SqsFifoPartialProcessor(BatchProcessor):
     ) -> None:
         super().__init__(EventType.SQS, model, raise_on_entire_batch_failure, logger)
         options_for(concurrency)
-        self.concurrency = concurrency
+        self._concurrency_ = concurrency
         self._skip_group_on_error = skip_group_on_error
         self._current_group_id: str | None = None
         self._failed_group_ids: set[str] = set()
 
     def _process_record(self, record: dict[str, Any]) -> SuccessResponse | FailureResponse:
-        self._current_group_id = message_group(record)
+        group = self._current_group_id = message_group(record)
+        if group in self._failed_group_ids if self._skip_group_on_error else self.fail_messages:
+            held_back: FailureResponse = self._tell_failure_(record, self._held_back_)
+            return held_back
         return super()._process_record(record)
 
-    _async_process_record = BasePartialBatchProcessor._handle_async
+    _async_process_record = BasePartialBatchProcessor._handle_async_
 
     def failure_handler(self, record: Any, exception: ExceptionInfo) -> FailureResponse:
         """Keep a record that failed or was held back; see `BasePartialProcessor.failure_handler`."""
@@ -71,20 +74,27 @@ class SqsFifoPartialProcessor(BatchProcessor):
             self._failed_group_ids.add(self._current_group_id)
         return super().failure_handler(record, exception)
 
-    _OURS = BatchProcessor._OURS | {_process_record, failure_handler}
+    _OURS_ = BatchProcessor._OURS_ | {_process_record, failure_handler}
 
-    def _tell_failure(self, record: Any, exception: ExceptionInfo) -> Any:
+    def _tell_failure_(self, record: Any, exception: ExceptionInfo) -> Any:
         self._current_group_id = message_group(record)
-        return super()._tell_failure(record, exception)
+        return super()._tell_failure_(record, exception)
+
+    def _prepare(self) -> None:
+        self._forget_groups_()
+        super()._prepare()
 
     def _clean(self) -> None:
-        self._failed_group_ids.clear()
-        self._current_group_id = None
+        self._forget_groups_()
         super()._clean()
 
-    def _rules(self, records: Sequence[Any]) -> SourceRules:  # noqa: ARG002 - whatever they say
+    def _forget_groups_(self) -> None:
+        self._failed_group_ids = set()  # a new one: a copy of this processor has its own
+        self._current_group_id = None
+
+    def _rules_(self, records: Sequence[Any]) -> SourceRules:  # noqa: ARG002 - whatever they say
         return FIFO_GROUPS if self._skip_group_on_error else FIFO_BATCH
 
     @property
-    def _held_back(self) -> ExceptionInfo:  # type: ignore[override]  # a class's constant in the base
+    def _held_back_(self) -> ExceptionInfo:  # type: ignore[override]  # a class's constant in the base
         return self.group_circuit_breaker_exc if self._skip_group_on_error else self.circuit_breaker_exc

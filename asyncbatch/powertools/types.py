@@ -21,6 +21,52 @@ class SupportsModelValidate(Protocol):
         ...
 
 
+class SqsModel(SupportsModelValidate, Protocol):
+    """A model of an SQS message."""
+
+    @property
+    def messageId(self) -> Any:  # noqa: N802 - AWS's name
+        """The identifier."""
+        ...
+
+
+class KinesisModel(SupportsModelValidate, Protocol):
+    """A model of a record of a Kinesis data stream."""
+
+    @property
+    def kinesis(self) -> Any:
+        """The part that has the ``sequenceNumber``."""
+        ...
+
+
+class DynamoDBModel(SupportsModelValidate, Protocol):
+    """A model of a record of a DynamoDB stream."""
+
+    @property
+    def dynamodb(self) -> Any:
+        """The part that has the ``SequenceNumber``."""
+        ...
+
+
+class KafkaModel(SupportsModelValidate, Protocol):
+    """A model of a Kafka record."""
+
+    @property
+    def topic(self) -> Any:
+        """The topic, of which the identifier is made with ``partition`` and ``offset``."""
+        ...
+
+    @property
+    def partition(self) -> Any:
+        """The partition's number."""
+        ...
+
+    @property
+    def offset(self) -> Any:
+        """The position in the partition."""
+        ...
+
+
 class WarningLogger(Protocol):
     """A logger: one of the standard library, Powertools' own, or any with its `warning`."""
 
@@ -30,8 +76,8 @@ class WarningLogger(Protocol):
 
 
 if TYPE_CHECKING:
-    BatchTypeModels = type[SupportsModelValidate] | None
-    BatchSqsTypeModel = type[SupportsModelValidate] | None
+    BatchTypeModels = type[SqsModel | KinesisModel | DynamoDBModel | KafkaModel] | None
+    BatchSqsTypeModel = type[SqsModel] | None
 elif has_pydantic:
     from asyncbatch.models import (
         DynamoDBStreamRecordModel,
@@ -68,9 +114,13 @@ class PartialItemFailureResponse(TypedDict):
 __all__ = [
     "BatchSqsTypeModel",
     "BatchTypeModels",
+    "DynamoDBModel",
+    "KafkaModel",
     "KafkaItemIdentifier",
+    "KinesisModel",
     "PartialItemFailureResponse",
     "PartialItemFailures",
+    "SqsModel",
     "SupportsModelValidate",
     "WarningLogger",
     "has_pydantic",

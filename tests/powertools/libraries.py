@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import importlib
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,10 @@ class Library:
 OURS = Library("asyncbatch.powertools")
 THEIRS = Library("aws_lambda_powertools.utilities.batch")
 
+REPLACEABLE = tuple(
+    f"aws_lambda_powertools.{name}"
+    for name in ("utilities.data_classes.", "warnings", "middleware_factory.exceptions")
+)
 EVENT_TYPES = ["SQS", "KinesisDataStreams", "DynamoDBStreams", "Kafka"]
 
 
@@ -47,6 +52,17 @@ def event_of(event_type: str, bodies: list[str], *, groups: list[str] | None = N
             return dynamodb_event([{"id": str(at), "body": body} for at, body in enumerate(bodies)])
         case _:
             return kafka_event(bodies, partitions=[0] * len(bodies))
+
+
+@contextmanager
+def without_their_classes() -> Iterator[None]:
+    """As in a program that has never loaded Powertools' data classes and its like: it gets ours."""
+    hidden = {name: sys.modules[name] for name in sys.modules if name.startswith(REPLACEABLE)}
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: is not there
+    try:
+        yield
+    finally:
+        sys.modules.update(hidden)
 
 
 def records_of(event: Event) -> list[dict[str, Any]]:

@@ -59,6 +59,26 @@ def test_processing_without_a_block(lib):
     assert len(processor.fail_messages) == 1
 
 
+@pytest.mark.parametrize("first", [["a", "c"], ["bad", "bad"]], ids=["good", "bad"])
+def test_two_runs_in_a_block_are_judged_together(first):
+    class Forgetful(BatchProcessor):
+        def failure_handler(self, record, exception):
+            return "fail", "noted elsewhere", record
+
+    batches = [event_of("SQS", bodies)["Records"] for bodies in (first, ["a", "c"], ["bad", "bad"])]
+    for batch, letter in zip(batches, "xyz", strict=True):
+        for record in batch:
+            record["messageId"] += letter
+    processor = Forgetful(EventType.SQS)
+    with processor(batches[0], handler_of(fails)):
+        processor.process()
+        for batch in batches[1:] if first == ["a", "c"] else batches[1:2]:
+            processor.records = batch
+            processor.process()
+    failed = names(batches[2] if first == ["a", "c"] else batches[0])
+    assert processor.response() == reply(*failed)
+
+
 class OwnBooks(BatchProcessor):
     """A processor whose `process` is its own."""
 
@@ -211,7 +231,7 @@ def test_a_session_without_credentials_leaves_them_to_the_environment():
     processor(RECORDS, None)
 
     async def region():
-        async with processor._open_client() as client:
+        async with processor._open_client_() as client:
             return client.meta.region_name
 
     assert asyncio.run(region()) == "eu-west-1"

@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.data_classes import dynamo_db_stream_event 
 from aws_lambda_powertools.utilities.data_classes import kafka_event as their_kafka
 from aws_lambda_powertools.utilities.data_classes import kinesis_stream_event as their_kinesis
 from aws_lambda_powertools.utilities.data_classes import sqs_event as their_sqs
-from libraries import EVENT_TYPES, OURS, event_of, processor_of, records_of
+from libraries import EVENT_TYPES, OURS, event_of, processor_of, records_of, without_their_classes
 
 from asyncbatch.powertools import data_classes
 
@@ -27,19 +27,31 @@ def raw_of(event_type):
     return records_of(event_of(event_type, ['{"a": 1}']))[0]
 
 
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
-def test_handlers_get_them(event_type):
-    seen = []
-    records = [raw_of(event_type)]
-    processor = processor_of(OURS, event_type)
+def test_handlers_get_powertools_own_where_the_program_has_loaded_it(event_type, is_async):
+    """So `isinstance`, `==`, `match`, enums and whatever else is theirs are what they were; else they get ours."""
+    ours, theirs = PAIRS[event_type]
+    with without_their_classes():
+        assert kinds_seen(event_type, is_async=is_async) == [ours] * 3
+    assert kinds_seen(event_type, is_async=is_async) == [theirs] * 3
+
+
+def kinds_seen(event_type, *, is_async):
+    """The classes of what the handler, the failure handler and an override get."""
+    records = records_of(event_of(event_type, ["bad"]))
+    processor = processor_of(OURS, event_type, is_async=is_async, raise_on_entire_batch_failure=False)
+    seen = [processor._to_batch_type(records[0], processor.event_type)]
 
     def handler(record):
         seen.append(record)
+        raise ValueError
 
     with processor(records, handler):
-        processor.process()
-    assert type(seen[0]) is PAIRS[event_type][0]
-    assert seen[0].raw_event is records[0]
+        processor.async_process() if is_async else processor.process()
+    seen += processor.fail_messages
+    assert all(each.raw_event is records[0] for each in seen)
+    return list(map(type, seen))
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
@@ -121,6 +133,28 @@ def test_powertools_classes_can_wrap_them(event_type):
         assert wrapped.dynamodb.new_image == {"id": "0", "body": '{"a": 1}'}
     else:
         assert wrapped.json_value == {"a": 1}
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+def test_take_what_a_handler_assigns(event_type):
+    """Names of its own, and those that Powertools decodes once."""
+    names = ["payload", "data", "text", "id", "order"]
+    names += {"SQS": ["json_body", "key"], "Kafka": ["json_value", "decoded_headers"]}.get(
+        event_type, ["key"]
+    )
+    for kind in PAIRS[event_type]:
+        record = kind(raw_of(event_type))
+        for name in names:
+            setattr(record, name, name.upper())
+        assert [getattr(record, name) for name in names] == list(map(str.upper, names))
+
+
+def test_numbers_of_a_stream_are_shown_as_they_are_written():
+    numbers = ["100", "1.50", "1700000000000", "-0.10", "0", "1" + "0" * 50]
+    raw = raw_of("DynamoDBStreams")
+    raw["dynamodb"]["NewImage"] = {number: {"N": number} for number in numbers}
+    ours, theirs = (kind(raw).dynamodb.new_image for kind in PAIRS["DynamoDBStreams"])
+    assert list(map(str, ours.values())) == list(map(str, theirs.values()))
 
 
 def test_a_json_deserializer_of_ones_own():

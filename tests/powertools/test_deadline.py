@@ -77,6 +77,18 @@ def test_one_after_another_none_is_started_beyond_it(caplog):
     assert "2 of 3 records" in caplog.text
 
 
+def test_what_was_not_started_for_another_reason_says_so():
+    async def stops(record):
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(30)
+
+    processor = AsyncBatchProcessor(EventType.SQS, concurrency=1, raise_on_entire_batch_failure=False)
+    with processor(RECORDS, stops):
+        entries = processor.async_process()
+    assert [entry[0] for entry in entries] == ["fail"] * 3
+    assert entries[2][1].endswith(":not started: the run was stopped")
+
+
 def test_none_is_started_beyond_it_behind_a_failure_either():
     event = event_of("SQS", ["bad", "late", "on time?", "held back"], groups=["1", "2", "3", "1"])
     seen = []
@@ -204,6 +216,53 @@ def test_a_context_that_tells_no_time_is_no_deadline(is_async, context):
     processor = processor_of(OURS, "SQS", is_async=is_async)
     handler = handler_of(lambda text: text, is_async=is_async)
     assert process(OURS, EVENT, handler, processor, context, is_async=is_async) == reply()
+
+
+class Odd:
+    """A context of a test: its remaining time is whatever it is."""
+
+    def __init__(self, tell):
+        self.get_remaining_time_in_millis = tell
+
+
+def raises():
+    raise NotImplementedError
+
+
+ODD = {
+    "a number": 5000,
+    "nothing": None,
+    "raises": raises,
+    "wants an argument": lambda needed: needed,
+    "not a number": lambda: float("nan"),
+    "text": lambda: "5000",
+    "a mock at its end": iter(()).__next__,
+}
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("tell", ODD, ids=ODD)
+def test_a_context_that_cannot_tell_is_no_deadline_either(is_async, tell):
+    tell = ODD[tell]
+    processor = processor_of(OURS, "SQS", is_async=is_async)
+    handler = handler_of(str, is_async=is_async)
+    assert process(OURS, EVENT, handler, processor, is_async=is_async, context=Odd(tell)) == reply()
+
+
+def test_a_context_is_asked_once():
+    asked = []
+
+    def tell():
+        asked.append(True)
+        return 60_000
+
+    for is_async in (False, True):
+        asked.clear()
+        processor = processor_of(OURS, "SQS", is_async=is_async)
+        process(
+            OURS, EVENT, handler_of(str, is_async=is_async), processor, is_async=is_async, context=Odd(tell)
+        )
+        assert len(asked) == 1
 
 
 def test_the_deadline_is_that_of_the_last_call():

@@ -48,6 +48,26 @@ def test_a_failure_holds_back_the_rest(lib, skip_group_on_error):
     assert processor.fail_messages[1].raw_event is RECORDS[3 if skip_group_on_error else 2]
 
 
+@pytest.mark.parametrize("skip_group_on_error", [False, True])
+def test_one_record_at_a_time_a_failure_holds_back_too(lib, skip_group_on_error):
+    """The stop is in the method for a record: for a `process` of one's own, and for who calls it by hand."""
+
+    class OwnWay(lib.batch.SqsFifoPartialProcessor):
+        def process(self):
+            return [self._process_record(record) for record in self.records]
+
+    seen = []
+    event = event_of("SQS", ["a", "bad b", "c", "d"], groups=["1", "2", "2", "1"])
+    processor = OwnWay(skip_group_on_error=skip_group_on_error)
+    for _ in range(2):
+        seen.clear()
+        handler = handler_of(lambda text: (seen.append(text), fails(text)))
+        answer = lib.batch.process_partial_response(event, handler, processor)
+        failed = names(event["Records"])[1:3] if skip_group_on_error else names(event["Records"])[1:]
+        assert answer == reply(*failed)
+        assert seen == ["a", "bad b", "d"][: 3 if skip_group_on_error else 2]
+
+
 def test_failed_groups_are_forgotten_with_the_batch(lib):
     processor = lib.batch.SqsFifoPartialProcessor(skip_group_on_error=True)
     for _ in range(2):

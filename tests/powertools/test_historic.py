@@ -195,7 +195,7 @@ def test_a_config_and_a_session_are_used(queue, monkeypatch):
     assert queue.left == 1
 
     async def look():
-        async with processor._open_client() as client:
+        async with processor._open_client_() as client:
             credentials = await client._request_signer._credentials.get_frozen_credentials()
             return client.meta.config.connect_timeout, credentials.token
 
@@ -212,11 +212,22 @@ def test_what_cannot_be_deleted_comes_again_and_is_told(queue, monkeypatch, capl
     assert "1 of 1 messages that succeeded were not deleted and will be delivered again" in caplog.text
 
 
+def test_lists_that_are_filled_by_hand_will_do(queue):
+    """As tests of the first version did it."""
+    records = queue.deliver("a", "bad b")
+    processor = PartialSQSProcessor()
+    processor.records = records
+    processor.success_messages, processor.fail_messages = [records[0]], [records[1]]
+    with pytest.raises(SQSBatchProcessingError, match="Not all records processed successfully"):
+        processor._clean()
+    assert queue.left == 1
+
+
 def test_nor_is_it_a_loss_if_no_client_can_be_made(queue, monkeypatch, caplog):
     def no_client(self):
         raise OSError("no credentials")
 
-    monkeypatch.setattr(PartialSQSProcessor, "_open_client", no_client)
+    monkeypatch.setattr(PartialSQSProcessor, "_open_client_", no_client)
     with pytest.raises(SQSBatchProcessingError):
         processor = PartialSQSProcessor()
         with processor(queue.deliver("a", "bad b"), handler):

@@ -1,6 +1,7 @@
 """What users override: their methods are called as the peer calls them, and decide what success is."""
 
 import asyncio
+import contextlib
 import copy
 import logging
 import sys
@@ -564,6 +565,57 @@ def test_an_override_that_converts_badly_costs_its_record():
 
     processor = Converting(EventType.SQS)
     assert process_partial_response(EVENT, handler_of(fails), processor) == reply(B, C)
+
+
+def test_a_timeout_in_an_override_sees_its_own_cancellation(lib):
+    """It asks the task to be cancelled, and must see that it was: then it is no failure of another kind."""
+    told = []
+
+    class InTime(lib.batch.AsyncBatchProcessor):
+        async def _async_process_record(self, record):
+            try:
+                return await asyncio.wait_for(super()._async_process_record(record), 0.02)
+            except TimeoutError as error:
+                told.append(record["messageId"])
+                data = self._to_batch_type(record, event_type=self.event_type)
+                return self.failure_handler(data, (type(error), error, error.__traceback__))
+
+    async def handler(record):
+        await asyncio.sleep(30 if record.body == "bad b" else 0)
+
+    processor = InTime(lib.batch.EventType.SQS)
+    assert lib.batch.async_process_partial_response(EVENT, handler, processor) == reply(B)
+    assert told == [B]
+    assert [kind for kind, _, _ in processor.exceptions] == [TimeoutError]
+
+
+def test_chunks_of_a_batch_are_reported_in_its_order():
+    class InChunks(BatchProcessor):
+        def process(self):
+            records, entries = self.records, []
+            for chunk in (records[:2], records[2:4], records[4:]):
+                self.records = chunk
+                entries += super().process()
+            self.records = records
+            return entries
+
+    event = event_of("SQS", ["a", "bad b", "c", "bad d", "bad e"])
+    failed = [names(event["Records"])[at] for at in (1, 3, 4)]
+    assert process_partial_response(event, handler_of(fails), InChunks(EventType.SQS)) == reply(*failed)
+
+
+def test_a_subclass_that_leaves_the_block_its_own_way(lib):
+    """Its next use is a use of its own, not of a copy: the lists are the next batch's."""
+
+    class Quiet(lib.batch.BatchProcessor):
+        def __exit__(self, *args):
+            with contextlib.suppress(lib.exceptions.BatchProcessingError):
+                self._clean()
+
+    processor = Quiet(lib.batch.EventType.SQS)
+    for body in ("bad 1", "bad 2"):
+        lib.batch.process_partial_response(event_of("SQS", [body]), handler_of(fails), processor)
+        assert [message.body for message in processor.fail_messages] == [body]
 
 
 def test_a_subclass_may_take_the_async_path_of_its_base(caplog):

@@ -11,6 +11,7 @@ leaves out the listed differences (`examples/powertools/README.md`), each by its
 - duplicates, FIFO queues under other processors, SystemExit and KeyboardInterrupt.
 """
 
+import contextlib
 import copy
 import re
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from libraries import (
     handler_of,
     minimal,
     records_of,
+    without_their_classes,
 )
 from pydantic import Json
 
@@ -99,6 +101,7 @@ class Case:
     poison: list[bool]
     context: str
     raises: bool
+    classes: str = "theirs"
     fifo: str | None = None
     groups: list[str] = field(default_factory=list)
 
@@ -135,6 +138,7 @@ def cases(*, fifo: bool = False) -> st.SearchStrategy[Case]:
             poison=poison,
             context=draw(st.sampled_from(["none", "given", "injected"])),
             raises=draw(st.booleans()),
+            classes=draw(st.sampled_from(["ours", "theirs"])),
             fifo=draw(st.sampled_from(["batch", "group"])) if fifo else None,
             groups=draw(st.lists(st.sampled_from("ab"), min_size=size, max_size=size)) if fifo else [],
         )
@@ -279,7 +283,9 @@ def plain(text: str) -> str:
 
 def both(case: Case) -> tuple[Seen, Seen]:
     event = case.event()
-    return run(OURS, case, copy.deepcopy(event)), run(THEIRS, case, copy.deepcopy(event))
+    with without_their_classes() if case.classes == "ours" else contextlib.nullcontext():
+        ours = run(OURS, case, copy.deepcopy(event))
+    return ours, run(THEIRS, case, copy.deepcopy(event))
 
 
 @MANY

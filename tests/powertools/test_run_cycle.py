@@ -8,6 +8,7 @@ import logging
 import pytest
 from libraries import (
     EVENT_TYPES,
+    OURS,
     body_of,
     deprecated,
     event_of,
@@ -400,13 +401,15 @@ def test_a_decorated_coroutine_function_stays_one(lib):
 
 
 def test_failures_are_logged_below_warnings(lib, is_async, caplog):
-    caplog.set_level(logging.DEBUG, logger=f"{lib.root}.base")
+    """The peer's loggers lead nowhere; ours lead to the function's log, and so are silent about records."""
+    caplog.set_level(logging.DEBUG, logger=lib.root)
     event = event_of("SQS", ["a", "bad b"])
     processor = processor_of(lib, "SQS", is_async=is_async)
     process(lib, event, handler_of(fails, is_async=is_async), processor, is_async=is_async)
     mine = [each for each in caplog.records if each.name == f"{lib.root}.base"]
     assert {each.levelname for each in mine} == {"DEBUG"}
-    assert mine[-1].getMessage() == "Record processing exception: <class 'ValueError'>:bad b"
+    assert "<class 'ValueError'>" in mine[-1].getMessage()
+    assert ("bad b" in caplog.text) == (lib is not OURS)
     caplog.clear()
     process(lib, event_of("SQS", ["a"]), handler_of(fails, is_async=is_async), processor, is_async=is_async)
     assert "All 1 records successfully processed" in caplog.text

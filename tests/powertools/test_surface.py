@@ -6,11 +6,14 @@ import pickle
 import subprocess
 import sys
 import traceback
+from unittest.mock import MagicMock
 
 import pytest
-from libraries import OURS, THEIRS, deprecated, event_of
+from aws_lambda_powertools.warnings import PowertoolsDeprecationWarning
+from libraries import OURS, THEIRS, deprecated, event_of, process, processor_of, without_their_classes
 
 import asyncbatch.powertools
+from asyncbatch import InvalidHandlerError
 from asyncbatch.powertools import exceptions as our_exceptions
 
 NAMES = {
@@ -380,7 +383,20 @@ def test_decorators_say_that_they_are_deprecated(lib, name):
                 f"Use `{SENTENCES[name]}` function instead."
             )
         )
-        assert type(warning.message).__name__ == "PowertoolsDeprecationWarning"
+        assert type(warning.message) is PowertoolsDeprecationWarning
+
+
+def test_decorators_warn_and_raise_with_our_classes_in_a_program_without_powertools():
+    processor = processor_of(OURS, "SQS")
+    decorated = OURS.batch.batch_processor(record_handler=print, processor=processor)(lambda *_: "reply")
+    with without_their_classes():
+        with pytest.warns(DeprecationWarning, match="is deprecated in V3") as told:
+            assert decorated({"Records": []}, None) == "reply"
+        with pytest.raises(our_exceptions.MiddlewareInvalidArgumentError):
+            OURS.batch.batch_processor(5)
+    (warning,) = told
+    assert type(warning.message).__module__.startswith("asyncbatch.")
+    assert warning.message.message == str(warning.message)
 
 
 @pytest.mark.parametrize("name", SENTENCES)
@@ -404,7 +420,34 @@ def test_a_decorator_without_its_keywords_fails_at_the_call(lib, name):
         lambda_handler({"Records": []}, None)
 
 
-def test_a_decorator_logs_what_it_lets_out(lib, caplog):
+@pytest.mark.parametrize("name", ["BatchProcessor", "AsyncBatchProcessor", "SqsFifoPartialProcessor"])
+def test_subclasses_are_free_to_name_their_own(name):
+    """What processors have beyond the peer's ends with an underscore, which no name of a user's does."""
+    kinds = [getattr(lib.batch, name) for lib in (OURS, THEIRS)]
+    made = [
+        kind() if name.startswith("Sqs") else kind(lib.batch.EventType.SQS)
+        for kind, lib in zip(kinds, (OURS, THEIRS), strict=True)
+    ]
+    ours, theirs = ({*dir(each), *vars(each)} for each in made)
+    own = {"__getstate__", "handler", "records", "lambda_context", "_handler_accepts_lambda_context"}
+    assert {each for each in ours - theirs - own if not each.endswith("_")} == set()
+
+
+def test_a_mock_can_stand_in_for_a_processor(lib):
+    event = event_of("SQS", ["a"])
+    batch = lib.batch
+    for entry, method in (
+        (batch.process_partial_response, "process"),
+        (batch.async_process_partial_response, "async_process"),
+    ):
+        processor = MagicMock(event_type=batch.EventType.SQS)
+        processor.response.return_value = {"batchItemFailures": []}
+        assert entry(event, print, processor, None) == {"batchItemFailures": []}
+        processor.assert_called_once_with(event["Records"], print, None)
+        getattr(processor, method).assert_called_once_with()
+
+
+def test_a_decorator_lets_exceptions_out(lib, caplog):
     processor = lib.batch.BatchProcessor(lib.batch.EventType.SQS)
 
     @lib.batch.batch_processor(record_handler=lambda record: None, processor=processor)
@@ -413,7 +456,9 @@ def test_a_decorator_logs_what_it_lets_out(lib, caplog):
 
     with deprecated(), pytest.raises(LookupError, match="mine"):
         lambda_handler({"Records": []}, None)
-    assert "Caught exception in batch_processor" in caplog.text
+    assert ("Caught exception in batch_processor" in caplog.text) == (
+        lib is not OURS
+    )  # whose loggers lead somewhere
     with deprecated(), pytest.raises(TypeError, match="unexpected keyword argument 'unknown'"):
         lambda_handler({"Records": []}, None, unknown=1)
 
@@ -441,3 +486,12 @@ def test_a_decorator_can_open_a_subsegment(monkeypatch):
     with deprecated():
         assert lambda_handler({"Records": []}, None) == {"batchItemFailures": []}
     assert opened == ["## batch_processor"]
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("handler", [None, 5, "handler"], ids=repr)
+def test_what_cannot_be_called_is_refused_before_a_record_is_touched(handler, is_async):
+    processor = processor_of(OURS, "SQS", is_async=is_async)
+    with pytest.raises(InvalidHandlerError, match="it is not callable"):
+        process(OURS, event_of("SQS", ["a"]), handler, processor, is_async=is_async)
+    assert processor.exceptions == processor.fail_messages == processor.success_messages == []

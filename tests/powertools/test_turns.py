@@ -1,12 +1,14 @@
 """D20: a processor that is used while it is in use has a state for each use, and neither loses a failure."""
 
 import asyncio
+import pickle
 import sys
 import threading
 
 import pytest
 from libraries import OURS, body_of, event_of, fails, handler_of, names, process, processor_of, reply
 
+from asyncbatch.models import SqsRecordModel
 from asyncbatch.powertools import (
     AsyncBatchProcessor,
     BatchProcessor,
@@ -23,6 +25,10 @@ for _record in INNER["Records"]:
     _record["messageId"] = f"inner {_record['messageId']}"
 OUTER_FAILED = reply(names(OUTER["Records"])[1])
 INNER_FAILED = reply(names(INNER["Records"])[0])
+
+
+class Message(SqsRecordModel):
+    """A model that can be pickled."""
 
 
 @pytest.fixture(params=[False, True], ids=["sync", "async"])
@@ -121,6 +127,53 @@ def test_a_processor_of_a_fifo_queue_nested():
 
     assert process_partial_response(outer, handler, processor) == reply(*names(outer["Records"][1:]))
     assert answers == [reply(*names(inner["Records"][:2]))] * 2
+
+
+def test_nested_in_a_use_that_has_no_block(is_async):
+    processor = processor_of(OURS, "SQS", is_async=is_async)
+    answers = []
+    outer = processor(OUTER["Records"], nest(processor, answers, by_function, is_async=is_async))
+    outer.async_process() if is_async else outer.process()
+    assert answers == [INNER_FAILED] * 3
+    assert [record.body for record in outer.fail_messages] == ["bad b"]
+
+
+@pytest.mark.parametrize("run_inner", [by_function, by_block, by_named_block])
+@pytest.mark.parametrize("before", [False, True], ids=["then processed", "processed before"])
+def test_nested_in_the_body_of_a_named_block(is_async, run_inner, before):
+    processor = processor_of(OURS, "SQS", is_async=is_async)
+    with processor(OUTER["Records"], handler_of(fails, is_async=is_async)) as outer:
+        run = outer.async_process if is_async else outer.process
+        entries = run() if before else []
+        assert run_inner(processor) == INNER_FAILED
+        entries = entries or run()
+    assert [entry[0] for entry in entries] == ["success", "fail", "success"]
+    assert outer.response() == processor.response() == OUTER_FAILED
+    assert [record.body for record in outer.fail_messages] == ["bad b"]
+
+
+def test_after_a_use_it_can_be_pickled(is_async):
+    processor = processor_of(OURS, "SQS", is_async=is_async, model=Message)
+    process(OURS, event_of("SQS", ["a"]), handler_of(str, is_async=is_async), processor, is_async=is_async)
+    processor.handler = None  # a function of a test's cannot be
+    again = pickle.loads(pickle.dumps(processor))
+    assert again.success_messages == processor.success_messages
+    assert again.response() == processor.response() == reply()
+    assert (
+        process(OURS, OUTER, handler_of(fails, is_async=is_async), again, is_async=is_async) == OUTER_FAILED
+    )
+
+
+def test_a_use_that_is_prepared_is_one():
+    """Between the call and the block too: what another thread does then is its own."""
+    processor = BatchProcessor(EventType.SQS)
+    mine = processor(OUTER["Records"], handler_of(fails))
+    thread = threading.Thread(target=by_function, args=[processor])
+    thread.start()
+    thread.join()
+    with mine:
+        mine.process()
+    assert mine.response() == OUTER_FAILED
 
 
 @pytest.mark.parametrize("use", [by_function, by_block, by_named_block])
@@ -285,5 +338,5 @@ def test_responses_of_threads_that_are_gone_are_not_kept_for_ever():
     for number in range(100):
         turn = Turn(None)
         turn.thread = number
-        processor._set_aside(turn)
-    assert list(processor._others_responses) == list(range(36, 100))
+        processor._set_aside_(turn)
+    assert list(processor._others_responses_) == list(range(36, 100))

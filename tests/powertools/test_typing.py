@@ -36,9 +36,15 @@ def test_it_checks_with_the_import_changed_back(changed_back, tmp_path):
 
 @pytest.mark.timeout(180)
 def test_mistakes_are_found_in_both(changed_back, tmp_path):
-    mistake = "\nBatchProcessor(event_type='SQS').failure_handler()\n"
+    mistake = """
+BatchProcessor(event_type='SQS').failure_handler()
+BatchProcessor(event_type=EventType.SQS, model=Order)  # it names no record
+SqsFifoPartialProcessor(model=KafkaRecordModel)
+async_process_partial_response({}, sqs_async, processor)  # which runs no records side by side
+"""
+    mistake = "from aws_lambda_powertools.utilities.parser.models import KafkaRecordModel\n" + mistake
     for text in (CODE, changed_back):
         found = check(text + mistake, tmp_path)
         assert "[arg-type]" in found
         assert "[call-arg]" in found
-        assert "Found 2 errors in 1 file" in found
+        assert "Found 5 errors in 1 file" in found
