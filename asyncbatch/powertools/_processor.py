@@ -222,7 +222,6 @@ class BasePartialProcessor(ABC):
         """All but what belongs to a use."""
         state = vars(self).copy()  # at once: another thread may be at it
         state.pop("_turn_", None)
-        state.pop("_convert_", None)
         return state
 
     def _copy_(self) -> Self:

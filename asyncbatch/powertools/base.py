@@ -71,7 +71,6 @@ class BasePartialBatchProcessor(BasePartialProcessor):
 
     DEFAULT_RESPONSE: ClassVar[PartialItemFailureResponse] = {"batchItemFailures": []}
     batch_response: Any  # the response; the error that is raised in place of one
-    _own_class_: Any = None
 
     def __init__(
         self,
@@ -94,6 +93,8 @@ class BasePartialBatchProcessor(BasePartialProcessor):
                 "For a FIFO queue there is SqsFifoPartialProcessor.",
             )
         self.batch_response = self._fresh_response_()
+        self._make_: Any = self._convert_
+        self._own_class_: Any = None
         self._COLLECTOR_MAPPING = self._collectors_()
         self._DATA_CLASS_MAPPING: dict[EventType, Callable[[Any], Any]] = dict(_DATA_CLASSES)
         self._told_of_fifo_ = False
@@ -251,7 +252,7 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         try:
             own_class = self._own_class_
             if own_class is None:
-                data = self._convert_(record)
+                data = self._make_(record)
             else:
                 data = _new_view(own_class)
                 data.raw = record
@@ -277,7 +278,7 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         try:
             own_class = self._own_class_
             if own_class is None:
-                data = self._convert_(record)
+                data = self._make_(record)
             else:
                 data = _new_view(own_class)
                 data.raw = record
@@ -329,11 +330,11 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         kind = in_use(made)
         is_own = own and self.model is None and kind is _DATA_CLASSES.get(self.event_type)
         self._own_class_ = made if is_own else None
-        vars(self).pop("_convert_", None)
+        self._make_ = self._convert_
         if own and self.model is None and kind is not made:
-            vars(self)["_convert_"] = kind
+            self._make_ = kind
         elif own and self.model is not None and self.event_type is not EventType.Kafka:
-            vars(self)["_convert_"] = self.model.model_validate
+            self._make_ = self.model.model_validate
         makers = [getattr(getattr(self, name), "__func__", None) for name in _MAKE_ENTRIES]
         self._own_entries_ = self._OURS_.issuperset(makers)
         if not callable(self.handler) and self._OURS_.issuperset(makers[:2]):
