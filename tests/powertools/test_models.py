@@ -8,7 +8,7 @@ from libraries import EVENT_TYPES, OURS, event_of, name_of, names, process, proc
 from pydantic import BaseModel, ConfigDict, Json, ValidationError
 
 from asyncbatch import models as our_models
-from asyncbatch.powertools import BatchProcessor, EventType, SqsFifoPartialProcessor
+from asyncbatch.powertools import SqsFifoPartialProcessor
 
 
 class Order(BaseModel):
@@ -214,11 +214,12 @@ def test_whole_event_models_are_no_events(lib):
         process(lib, event, lambda record: None, lib.batch.BatchProcessor(lib.batch.EventType.SQS))
 
 
-def test_a_model_is_optional_between_runs():
-    processor = BatchProcessor(EventType.SQS, FAMILIES["ours"]["SQS"])
-    event = event_of("SQS", ['{"order": "a"}'])
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+def test_a_model_is_optional_between_runs(event_type):
+    model = FAMILIES["ours"][event_type]
+    processor = processor_of(OURS, event_type)
+    event = event_of(event_type, ['{"order": "a"}'])
     seen = []
-    for model in (FAMILIES["ours"]["SQS"], None):
-        processor.model = model
-        process(OURS, event, lambda record: seen.append(type(record).__name__), processor)
-    assert seen == ["Message", "SQSRecord"]
+    for processor.model in (None, model, None, model):
+        process(OURS, event, lambda record: seen.append(type(record) is model), processor)
+    assert seen == [False, True, False, True]
