@@ -18,7 +18,7 @@ from asyncio import CancelledError
 from collections.abc import Awaitable, Iterator, MutableSequence, Sequence
 from time import monotonic, sleep  # noqa: TID251 - where no loop runs, there is none to tell the time
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from asyncbatch._deadline import budget_of, default_margin, remaining_time
 from asyncbatch._events import Batch
@@ -27,16 +27,33 @@ from asyncbatch._invocation import Job, run_where_clients_live
 from asyncbatch._lanes import Halts
 from asyncbatch._ledger import Failure, FailureReason, SkipReason, undone_work
 from asyncbatch._options import Options
-from asyncbatch._sources import FailureScope
+from asyncbatch._sources import FailureScope, SourceRules
 from asyncbatch.powertools._sources import UNREPORTED
 from asyncbatch.powertools._turns import Tally, Turn
 from asyncbatch.powertools.exceptions import ExceptionInfo, RecordNotProcessedError
 
-if TYPE_CHECKING:
-    from asyncbatch.powertools._processor import BasePartialProcessor
-
 Entry = tuple[Any, ...]
 """What users get for each record: ``("success", result, record)`` or ``("fail", text, record)``."""
+
+
+class Processor(Protocol):
+    """What running records asks of a processor."""
+
+    success_messages: list[Any]
+    _concurrency_: int | None
+    _own_entries_: bool
+
+    @property
+    def _held_back_(self) -> ExceptionInfo: ...
+
+    def _begin_run_(self, records: Sequence[Any]) -> SourceRules: ...
+
+    def _process_record(self, record: Any) -> Any: ...
+
+    async def _async_process_record(self, record: Any) -> Any: ...
+
+    def _tell_failure_(self, record: Any, exception: ExceptionInfo) -> Any: ...
+
 
 logger: Final = logging.getLogger("asyncbatch.powertools")
 
@@ -125,7 +142,7 @@ def is_interrupt(error: BaseException) -> bool:
 # --- one after another --------------------------------------------------------------------------------
 
 
-def run_in_order(processor: BasePartialProcessor, turn: Turn, records: Sequence[Any]) -> list[Entry]:
+def run_in_order(processor: Processor, turn: Turn, records: Sequence[Any]) -> list[Entry]:
     """Run records one after another, in batch position.
 
     Args:
@@ -160,7 +177,7 @@ def run_in_order(processor: BasePartialProcessor, turn: Turn, records: Sequence[
 
 
 def _while_all_succeed(
-    processor: BasePartialProcessor, stop_at: float | None, records: Iterator[Any], entries: list[Entry]
+    processor: Processor, stop_at: float | None, records: Iterator[Any], entries: list[Entry]
 ) -> tuple[()] | tuple[Any]:
     """Process records until one does not succeed: most batches to their end, so with little to do for each record.
 
@@ -183,9 +200,7 @@ def _while_all_succeed(
     return ()
 
 
-def _go_on(
-    processor: BasePartialProcessor, stop_at: float | None, tally: Tally, entries: list[Entry]
-) -> None:
+def _go_on(processor: Processor, stop_at: float | None, tally: Tally, entries: list[Entry]) -> None:
     """Process what comes behind a first failure, the last of ``entries``, but for what failures hold back."""
     halts = Halts(tally.records, tally.rules, tally.ledger)
     halts.note(len(entries) - 1)
@@ -204,7 +219,7 @@ def _go_on(
             halts.note(position)
 
 
-def _unearned(processor: BasePartialProcessor, tally: Tally, position: int, entry: Any) -> Entry:
+def _unearned(processor: Processor, tally: Tally, position: int, entry: Any) -> Entry:
     """The entry of a record that did not succeed; a success that was claimed with work undone is taken back."""
     if not claims_success(entry):
         return entry  # type: ignore[no-any-return]  # whatever an overridden method gave
@@ -254,7 +269,7 @@ def run_to_end(turn: Turn | None, awaitable: Awaitable[Any]) -> Any:
 # --- by the scheduler ---------------------------------------------------------------------------------
 
 
-def run_concurrently(processor: BasePartialProcessor, turn: Turn, records: Sequence[Any]) -> list[Entry]:
+def run_concurrently(processor: Processor, turn: Turn, records: Sequence[Any]) -> list[Entry]:
     """Run records side by side, as the lanes of their event source allow.
 
     Args:
@@ -301,7 +316,7 @@ def run_concurrently(processor: BasePartialProcessor, turn: Turn, records: Seque
     return [entries[position] for position in in_order]
 
 
-def _tell_the_rest(processor: BasePartialProcessor, tally: Tally, entries: dict[int, Any]) -> None:
+def _tell_the_rest(processor: Processor, tally: Tally, entries: dict[int, Any]) -> None:
     """Let the failure handler know of every record that did not succeed and of which it was not told."""
     for position, succeeded in enumerate(tally.succeeded):
         if succeeded or (position in entries and not claims_success(entries[position])):
@@ -334,7 +349,7 @@ def _sort_lists(lists: Sequence[MutableSequence[Any]], marks: Sequence[int], ent
 # --- records that were not run to their end -----------------------------------------------------------
 
 
-def _tell_unprocessed(processor: BasePartialProcessor, tally: Tally, position: int) -> Entry:
+def _tell_unprocessed(processor: Processor, tally: Tally, position: int) -> Entry:
     """Let the processor's failure handler have a record that was not started, or not finished."""
     ledger = tally.ledger
     failure = ledger.failures.get(position)

@@ -37,13 +37,7 @@ def process_partial_response(
         ValueError: it is no event at all; nothing was processed.
         BatchProcessingError: every record failed, and the processor raises then.
     """
-    try:
-        records = _get_records_from_event(event, processor)
-    except AttributeError:
-        raise _no_event(processor)  # noqa: B904 - its context is the reason
-    using = _use(processor(records, record_handler, context), processor, "process")
-    response: PartialItemFailureResponse = using.response()
-    return response
+    return _respond(event, record_handler, processor, context, "process")
 
 
 def async_process_partial_response(
@@ -67,11 +61,17 @@ def async_process_partial_response(
         ValueError: it is no event at all; nothing was processed.
         BatchProcessingError: every record failed, and the processor raises then.
     """
+    return _respond(event, record_handler, processor, context, "async_process")
+
+
+def _respond(
+    event: Any, record_handler: Any, processor: Any, context: Any, method: str
+) -> PartialItemFailureResponse:
     try:
         records = _get_records_from_event(event, processor)
     except AttributeError:
         raise _no_event(processor)  # noqa: B904 - its context is the reason
-    using = _use(processor(records, record_handler, context), processor, "async_process")
+    using = _use(processor(records, record_handler, context), processor, method)
     response: PartialItemFailureResponse = using.response()
     return response
 
