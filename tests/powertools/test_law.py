@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from libraries import EVENT_TYPES, OURS, body_of, event_of, name_of, process, records_of
 
@@ -117,6 +117,8 @@ class Handler:
 @given(data=st.data())
 def test_what_is_not_named_ran_to_its_end(kind, is_async, data):
     fates = data.draw(st.lists(st.sampled_from(ASYNC_FATES if is_async else FATES), min_size=1, max_size=8))
+    # A loop that a handler stopped is thrown away with the tasks on it, and these would complain at the end.
+    assume(not {"leaves a task", "stops the loop"} <= set(map(str, fates)))
     overrides = OVERRIDES[data.draw(st.sampled_from(sorted(OVERRIDES)))]
     groups = data.draw(st.lists(st.sampled_from("xy"), min_size=len(fates), max_size=len(fates)))
     is_fifo = kind.startswith("FIFO")
