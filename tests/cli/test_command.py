@@ -56,13 +56,18 @@ def test_ctrl_c_ends_with_130(folder: Path) -> None:
         "    print('started', flush=True)\n"
         "    await asyncio.sleep(60)\n"
     )
-    process = subprocess.Popen(
-        [*COMMAND, "invoke", "app_waits.py", "--sample", "sqs", "-n", "1"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # A shell starts what runs in its background with the signal ignored, and a child inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [*COMMAND, "invoke", "app_waits.py", "--sample", "sqs", "-n", "1"],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert process.stderr is not None
     assert any(line.strip() == "started" for line in process.stderr)
     process.send_signal(signal.SIGINT)
