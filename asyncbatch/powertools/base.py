@@ -324,22 +324,28 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         return getattr(error, "title", None) == getattr(self.model, "__name__", None)
 
     def _begin_run_(self, records: Sequence[Any]) -> SourceRules:
-        # Where nothing is overridden, calls can be saved that would be paid for each record.
-        own = getattr(self._to_batch_type, "__func__", None) is BasePartialBatchProcessor._to_batch_type
-        made = self._DATA_CLASS_MAPPING.get(self.event_type)
-        kind = in_use(made)
-        is_own = own and self.model is None and kind is _DATA_CLASSES.get(self.event_type)
-        self._own_class_ = made if is_own else None
-        self._make_ = self._convert_
-        if own and self.model is None and kind is not made:
-            self._make_ = kind
-        elif own and self.model is not None and self.event_type is not EventType.Kafka:
-            self._make_ = self.model.model_validate
+        self._choose_conversion_()
         makers = [getattr(getattr(self, name), "__func__", None) for name in _MAKE_ENTRIES]
         self._own_entries_ = self._OURS_.issuperset(makers)
         if not callable(self.handler) and self._OURS_.issuperset(makers[:2]):
             raise InvalidHandlerError(f"{self.handler!r:.50}", "it is not callable", "Pass a function.")
         return self._rules_(records)
+
+    def _choose_conversion_(self) -> None:
+        """Find the shortest way from a raw record to what its handler gets: it is paid for each record."""
+        self._own_class_, self._make_ = None, self._convert_
+        if getattr(self._to_batch_type, "__func__", None) is not BasePartialBatchProcessor._to_batch_type:
+            return
+        if self.model is not None:
+            if self.event_type is not EventType.Kafka:
+                self._make_ = self.model.model_validate
+            return
+        made = self._DATA_CLASS_MAPPING.get(self.event_type)
+        kind = in_use(made)
+        if kind is not made:
+            self._make_ = kind
+        elif made is _DATA_CLASSES.get(self.event_type):
+            self._own_class_ = made
 
     # --- what the scheduler has to know ---------------------------------------------------------------
 
