@@ -1,4 +1,4 @@
-"""What tests of batch handlers need: events, a Lambda context, a virtual clock, a Lambda runtime.
+"""What tests of batch handlers need: events, handlers to order, a Lambda context and runtime, a virtual clock.
 
 Each name is loaded when it is first used; importing this package loads none of them.
 """
@@ -35,11 +35,23 @@ if TYPE_CHECKING:
     )
     from asyncbatch.testing._runtime_process import RuntimeProcess, RuntimeProcessError
     from asyncbatch.testing._samples import sample_event
+    from asyncbatch.testing._scripted import (
+        block,
+        clean_up,
+        fail,
+        hang,
+        scripted,
+        succeed,
+        swallow_cancellation,
+    )
+    from asyncbatch.testing._spy import HandlerCall, HandlerSpy
 
 __all__ = [
     "DeadlockError",
     "EmulatorResult",
     "ErrorReply",
+    "HandlerCall",
+    "HandlerSpy",
     "Invocation",
     "InvocationResult",
     "LambdaContext",
@@ -52,13 +64,20 @@ __all__ = [
     "RuntimeProcessError",
     "SimulationError",
     "VirtualLoop",
+    "block",
+    "clean_up",
     "dynamodb_event",
+    "fail",
+    "hang",
     "kafka_event",
     "kinesis_event",
     "run_virtual",
     "sample_event",
+    "scripted",
     "sqs_event",
     "sqs_fifo_event",
+    "succeed",
+    "swallow_cancellation",
 ]
 
 _MODULES = {
@@ -83,6 +102,8 @@ _MODULES = {
     "_runtime_api": ("ErrorReply", "Invocation", "InvocationResult", "RuntimeApi"),
     "_runtime_process": ("RuntimeProcess", "RuntimeProcessError"),
     "_samples": ("sample_event",),
+    "_scripted": ("block", "clean_up", "fail", "hang", "scripted", "succeed", "swallow_cancellation"),
+    "_spy": ("HandlerCall", "HandlerSpy"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
