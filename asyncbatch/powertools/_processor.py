@@ -8,13 +8,14 @@ import inspect
 import logging
 from abc import ABC, abstractmethod
 from asyncio import CancelledError, current_task
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Union
 from weakref import WeakKeyDictionary
 
+from asyncbatch._errors import SequenceOrderError
 from asyncbatch._sources import SourceRules
 from asyncbatch.powertools._processing import Entry, is_interrupt, run_concurrently, run_in_order
 from asyncbatch.powertools._sources import UNREPORTED
@@ -52,10 +53,19 @@ class BasePartialProcessor(ABC):
 
     To make a processor of your own, implement ``_prepare`` (called when the ``with`` block is entered), ``_clean``
     (when it is left), ``_process_record`` and, for concurrent processing, ``_async_process_record``: they call
-    ``self.handler`` and return what `success_handler` or `failure_handler` gives.
+    ``self.handler`` and return what `success_handler` or `failure_handler` gives. The functions that make Lambda's
+    reply, `process_partial_response` for one, also call ``response``.
 
     Args:
         logger: Gets a warning with the traceback of every record that fails; None for none.
+
+    Attributes:
+        records: The raw records of this batch.
+        handler: The function for each.
+        lambda_context: Lambda's context, if one was passed.
+        success_messages: The raw records that succeeded.
+        fail_messages: Those that failed, as their handler got them; where a model refused one, as a data class.
+        exceptions: What each of those raised, as `sys.exc_info` gives it.
     """
 
     lambda_context: Any
@@ -93,12 +103,13 @@ class BasePartialProcessor(ABC):
 
     async def _async_process_record(self, record: dict[str, Any]) -> Any:
         """Process one record beside others, and return its entry."""
-        raise NotImplementedError
+        message = f"{type(self).__name__} runs records one after another: call process_partial_response"
+        raise NotImplementedError(message)
 
     # --- a use of the processor -----------------------------------------------------------------------
 
     def __call__(
-        self, records: Sequence[Any], handler: Callable[..., Any], lambda_context: Any = None
+        self, records: Iterable[Any], handler: Callable[..., Any], lambda_context: Any = None
     ) -> Self:
         """Take records and the handler for them; use the result in a ``with`` statement.
 
@@ -140,11 +151,13 @@ class BasePartialProcessor(ABC):
         traceback: TracebackType | None,
     ) -> None:
         turn = self._turn_
+        if turn is not None:
+            turn.broken = exception_type is not None
         try:
             if turn is not None and not (turn.tallies or exception_type):
                 self._warn_of_unprocessed_()
             self._clean()
-        except BaseBatchProcessingError:
+        except (BaseBatchProcessingError, SequenceOrderError):
             if exception_type is None:  # else the block's own error is the one to be seen
                 raise
         finally:
@@ -175,15 +188,21 @@ class BasePartialProcessor(ABC):
         using: Any = copies.get(id(self), self) if copies else self
         if using._turn_ is not None and using._turn_.over:
             using = self  # a use within this one's block, which has ended
-        records: Any = using.records
-        if type(records) is not list:
-            using.records = records = list(records)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         turn = using._turn_
         if turn is None:
             turn = using._turn_ = Turn(None)
+        begun = len(turn.tallies)
+        turn.refusal = None
         turn.running += 1
         try:
+            records: Any = using.records
+            if type(records) is not list:
+                using.records = records = list(records)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
             return run(using, turn, records)  # pyright: ignore[reportUnknownArgumentType]
+        except BaseException as error:
+            if len(turn.tallies) == begun:
+                turn.refusal = error
+            raise
         finally:
             turn.running -= 1
             if _copies.get() is not copies:  # a handler used this processor too
@@ -194,7 +213,7 @@ class BasePartialProcessor(ABC):
         _claims.acquire()  # a `with` statement would take three times as long
         try:
             turn = self._turn_
-            if turn is None or turn.over or not turn.goes_on:
+            if turn is None or not turn.goes_on:
                 mine = Turn(context)
                 if turn is not None and turn.thread != mine.thread:
                     self._set_aside_(turn)

@@ -32,6 +32,8 @@ class Turn:
         thread: Who called.
         entered: The ``with`` block was entered.
         over: It was left.
+        broken: It was left by an exception.
+        refusal: Why the last run could not even begin; None if it could.
         running: How many runs are under way.
         stop_at: When a run of one record after another starts no more, on the monotonic clock; None for never.
         tallies: What became of the records, one for each call of ``process`` or ``async_process``.
@@ -39,6 +41,8 @@ class Turn:
 
     entered = False
     over = False
+    broken = False
+    refusal: BaseException | None = None
     running = 0
     stop_at: float | None = None
 
@@ -193,4 +197,4 @@ class Tally:
 def _problem(rules: SourceRules, raw: Any) -> str:
     if not is_object(raw):
         return f"it must be an object, but is {type(raw).__name__}"
-    return " ".join(rules.problem(raw) or ("its identifier", "is unusable"))
+    return " ".join(rules.problem(raw) or ("its identifier", "is unusable")).removeprefix(".")

@@ -11,7 +11,7 @@ from threading import get_ident
 from types import CoroutineType
 from typing import Any, ClassVar, Final, Self
 
-from asyncbatch._errors import InvalidHandlerError, InvalidOptionError
+from asyncbatch._errors import InvalidHandlerError, InvalidOptionError, SequenceOrderError
 from asyncbatch._sources import SourceRules, is_object
 from asyncbatch.powertools._processing import PLAIN_TYPES, finish, is_interrupt, options_for, refuse_undone
 from asyncbatch.powertools._processor import (
@@ -105,13 +105,14 @@ class BasePartialBatchProcessor(BasePartialProcessor):
 
         Raises:
             UnreportableRecordError: there is none that names every record which failed.
+            BaseException: what kept the records from being run, or their order from being read, raised once more.
         """
         using, thread = self._in_use_(), get_ident()
         response: PartialItemFailureResponse
         turn, response = using._turn_, using.batch_response
         if turn is not using._turn_ or (turn is not None and turn.thread != thread):
             response = using._others_responses_.get(thread, response)  # another thread's use has begun since
-        if isinstance(response, UnreportableRecordError):
+        if isinstance(response, BaseException):
             raise response
         return response
 
@@ -130,18 +131,26 @@ class BasePartialBatchProcessor(BasePartialProcessor):
 
     def _conclude_(self, turn: Turn) -> None:
         """Make the response, and raise where that is asked for."""
+        if turn.refusal is not None:
+            self.batch_response = (
+                turn.refusal
+            )  # nothing was run: an empty response would acknowledge the batch
+            return
         if not self._has_messages_to_report() and turn.all_succeeded:
             return
         entirely = self.raise_on_entire_batch_failure and self._entire_batch_failed()
         unreportable = None
         try:
             self.batch_response = {"batchItemFailures": turn.entries(self._collected_(turn))}
+        except SequenceOrderError as error:
+            self.batch_response = error
+            raise
         except UnreportableRecordError as error:
             error.child_exceptions = list(self.exceptions)
             self.batch_response = unreportable = error  # an empty response would acknowledge the batch
             if not entirely:
                 raise
-        if turn.unnoted(len(self.fail_messages)):
+        if turn.unnoted(len(self.fail_messages)) and not turn.broken:
             logger.warning(
                 "more records are reported as failed than were noted in fail_messages: a record has succeeded "
                 'only if its handlers return a tuple that starts with "success"'
@@ -442,10 +451,7 @@ class BatchProcessor(BasePartialBatchProcessor):
 
     _process_record = BasePartialBatchProcessor._handle_
 
-    async def _async_process_record(self, record: dict[str, Any]) -> Any:
-        raise NotImplementedError
-
-    _OURS_ = BasePartialBatchProcessor._OURS_ | {_async_process_record}
+    _OURS_ = BasePartialBatchProcessor._OURS_ | {BasePartialProcessor._async_process_record}
 
 
 class AsyncBatchProcessor(BasePartialBatchProcessor):
@@ -475,7 +481,8 @@ class AsyncBatchProcessor(BasePartialBatchProcessor):
         self._concurrency_ = concurrency
 
     def _process_record(self, record: dict[str, Any]) -> Any:
-        raise NotImplementedError
+        message = f"{type(self).__name__} runs records side by side: call async_process_partial_response"
+        raise NotImplementedError(message)
 
     _async_process_record = BasePartialBatchProcessor._handle_async_
     _OURS_ = BasePartialBatchProcessor._OURS_ | {_process_record}

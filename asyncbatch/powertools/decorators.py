@@ -32,10 +32,17 @@ def process_partial_response(
         processor: Who keeps what becomes of the records.
         context: Lambda's context. It tells the deadline, and is given to a handler's parameter ``lambda_context``.
 
+    Returns:
+        ``{"batchItemFailures": [{"itemIdentifier": ...}, ...]}``, empty where every record succeeded.
+
     Raises:
         UnexpectedBatchTypeError: the event holds no batch of the processor's event type; nothing was processed.
         ValueError: it is no event at all; nothing was processed.
-        BatchProcessingError: every record failed, and the processor raises then.
+        InvalidHandlerError: the handler cannot be called; nothing was processed.
+        NotImplementedError: the processor only runs records side by side: use `async_process_partial_response`.
+        BatchProcessingError: every record failed, and the processor raises then. Or one that failed has no
+            identifier (`UnreportableRecordError`).
+        SequenceOrderError: with ``stop_on_failure``, the records of a stream are out of order.
     """
     return _respond(event, record_handler, processor, context, "process")
 
@@ -56,10 +63,17 @@ def async_process_partial_response(
         processor: Who keeps what becomes of the records.
         context: Lambda's context. It tells the deadline, and is given to a handler's parameter ``lambda_context``.
 
+    Returns:
+        ``{"batchItemFailures": [{"itemIdentifier": ...}, ...]}``, empty where every record succeeded.
+
     Raises:
         UnexpectedBatchTypeError: the event holds no batch of the processor's event type; nothing was processed.
         ValueError: it is no event at all; nothing was processed.
-        BatchProcessingError: every record failed, and the processor raises then.
+        InvalidHandlerError: the handler cannot be called; nothing was processed.
+        NotImplementedError: the processor only runs records one after another: use `process_partial_response`.
+        BatchProcessingError: every record failed, and the processor raises then. Or one that failed has no
+            identifier (`UnreportableRecordError`).
+        SequenceOrderError: with ``stop_on_failure``, the records of a stream are out of order.
     """
     return _respond(event, record_handler, processor, context, "async_process")
 

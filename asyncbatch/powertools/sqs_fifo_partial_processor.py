@@ -61,6 +61,7 @@ class SqsFifoPartialProcessor(BatchProcessor):
 
     def _process_record(self, record: dict[str, Any]) -> SuccessResponse | FailureResponse:
         group = self._current_group_id = message_group(record)
+        # Runs of ours do not ask for what is held back; a `process` of the user's own, or a direct call, does.
         if group in self._failed_group_ids if self._skip_group_on_error else self.fail_messages:
             held_back: FailureResponse = self._tell_failure_(record, self._held_back_)
             return held_back

@@ -32,7 +32,7 @@ from libraries import (
 )
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from asyncbatch import InvalidOptionError, models
+from asyncbatch import InvalidHandlerError, InvalidOptionError, SequenceOrderError, models
 from asyncbatch.powertools import (
     AsyncBatchProcessor,
     BatchProcessor,
@@ -559,6 +559,38 @@ def test_d12_an_iterable_that_breaks_off_runs_nothing():
     with pytest.raises(OSError, match="cut off"), processor(broken(), seen.append):
         processor.process()
     assert not seen
+    with pytest.raises(OSError, match="cut off"):
+        processor.response()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_run_that_could_not_begin_leaves_no_empty_response(is_async):
+    """Who catches its error must not acknowledge the batch with what `response` gives."""
+    processor = processor_of(OURS, "SQS", is_async=is_async)
+    with pytest.raises(InvalidHandlerError):
+        process(OURS, EVENT, None, processor, is_async=is_async)
+    with pytest.raises(InvalidHandlerError):
+        processor.response()
+    event = event_of("SQS", ["a", "bad b", "c"])
+    with processor(event["Records"], None):
+        with pytest.raises(InvalidHandlerError):
+            (processor.async_process if is_async else processor.process)()
+        processor.handler = handler_of(fails)  # who mends it gets a response
+        (processor.async_process if is_async else processor.process)()
+    assert processor.response() == reply(B)
+
+
+def test_nor_does_a_stream_that_is_out_of_order():
+    event = event_of("KinesisDataStreams", ["bad", "b"])
+    event["Records"].reverse()
+    processor = BatchProcessor(EventType.KinesisDataStreams, stop_on_failure=True)
+    with pytest.raises(SequenceOrderError):
+        process(OURS, event, handler_of(fails), processor)
+    with pytest.raises(SequenceOrderError):
+        processor.response()
+    with pytest.raises(RuntimeError, match="the block's own"), processor(event["Records"], handler_of(fails)):
+        processor.process()
+        raise RuntimeError("the block's own")
 
 
 # --- D13, D14: models ---------------------------------------------------------------------------------

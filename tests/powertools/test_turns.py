@@ -252,6 +252,49 @@ def race_for_one_processor():
     assert not errors
 
 
+def test_a_run_that_outlives_its_block_is_left_alone():
+    """Whoever uses the processor next gets a copy: the run that still goes on has lists of its own."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def waits(record):
+        entered.set()
+        assert go_on.wait(30)
+
+    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+    with processor(INNER["Records"], waits):
+        thread = threading.Thread(target=processor.process)
+        thread.start()
+        assert entered.wait(30)
+    answer = processor(OUTER["Records"], handler_of(fails))
+    assert answer is not processor
+    with answer:
+        go_on.set()
+        thread.join()
+        answer.process()
+    assert answer.response() == OUTER_FAILED
+    assert [body_of(record) for record in answer.success_messages] == ["a", "c"]
+
+
+def test_a_copy_that_was_not_used_in_a_block_is_not_used_for_the_next_batch():
+    entered, go_on = threading.Event(), threading.Event()
+
+    def waits(record):
+        entered.set()
+        assert go_on.wait(30)
+
+    processor = BatchProcessor(EventType.SQS)
+    other = threading.Thread(target=process_partial_response, args=[INNER, waits, processor])
+    other.start()
+    assert entered.wait(30)
+    processor(OUTER["Records"], handler_of(fails))
+    assert [body_of(raw) for _, _, raw in processor.process()] == ["a", "bad b", "c"]
+    go_on.set()
+    other.join()
+    processor(INNER["Records"], handler_of(fails))
+    assert [body_of(raw) for _, _, raw in processor.process()] == ["bad x", "y"]
+    assert len(processor.fail_messages) == 1
+
+
 def test_between_its_uses_it_is_the_same_object(is_async):
     processor = processor_of(OURS, "SQS", is_async=is_async)
     records = OUTER["Records"]
