@@ -117,8 +117,8 @@ def test_every_difference_with_a_number_has_a_test() -> None:
     rows = re.findall(r"^\| (D\d+(?:, D\d+)*) \|", TEXT, re.MULTILINE)
     listed = {number for row in rows for number in row.split(", ")}
     tests = "".join(path.read_text() for path in (ROOT / "tests" / "powertools").glob("test_*.py"))
-    for number in (f"D{position}" for position in range(1, 28)):
-        assert number in listed
+    assert listed >= {f"D{position}" for position in range(1, 28)}
+    for number in listed:
         assert re.search(rf"\b{number}\b", tests) or f"def test_{number.lower()}_" in tests, number
 
 

@@ -92,7 +92,7 @@ class OwnBooks(BatchProcessor):
         return []
 
 
-def test_a_process_of_ones_own_reports_what_it_noted(caplog):
+def test_a_process_of_ones_own_reports_what_it_noted():
     assert process_partial_response(EVENT, handler_of(fails), OwnBooks(EventType.SQS)) == reply(B)
     with pytest.raises(BatchProcessingError, match="3 individual errors"):
         process_partial_response(EVENT, handler_of(lambda _: fails("bad")), OwnBooks(EventType.SQS))

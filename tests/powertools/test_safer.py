@@ -46,6 +46,7 @@ from asyncbatch.powertools.exceptions import (
     RecordNotProcessedError,
     UnreportableRecordError,
 )
+from asyncbatch.testing import kinesis_event
 
 EVENT = event_of("SQS", ["a", "b", "c"])
 RECORDS = EVENT["Records"]
@@ -973,6 +974,18 @@ def test_d27_by_default_every_record_is_tried_as_in_the_peer(event_type):
     records = records_of(event)
     answer = process_partial_response(event, handler_of(fails), processor_of(OURS, event_type))
     assert answer == reply(name_of(records[1]), name_of(records[3]))
+
+
+@pytest.mark.parametrize("keys", [["k"] * 3, ["k", "l", "m"]], ids=["one key", "three keys"])
+def test_d27_side_by_side_what_is_behind_the_failure_says_so(keys):
+    event = kinesis_event(["bad a", "b", "c"], keys=keys)
+    processor = processor_of(OURS, "KinesisDataStreams", stop_on_failure=True, is_async=True, concurrency=1)
+    with pytest.raises(BatchProcessingError):
+        process(OURS, event, handler_of(fails, is_async=True), processor, is_async=True)
+    assert [str(error) for _, error, _ in processor.exceptions] == [
+        "bad a",
+        *["A previous record of this stream failed processing"] * 2,
+    ]
 
 
 def test_d27_keys_are_in_order_side_by_side():

@@ -252,6 +252,19 @@ def race_for_one_processor():
     assert not errors
 
 
+def test_a_nested_use_has_a_collector_of_the_users_own_too(is_async):
+    processor = processor_of(OURS, "SQS", is_async=is_async)
+    processor._COLLECTOR_MAPPING[EventType.SQS] = list
+    inner = []
+
+    def outer(record):
+        inner.append(process(OURS, INNER, handler_of(fails), processor, is_async=is_async))
+        return fails(body_of(record))
+
+    assert process(OURS, OUTER, outer, processor, is_async=is_async) == OUTER_FAILED
+    assert inner == [INNER_FAILED] * 3
+
+
 def test_a_run_that_outlives_its_block_is_left_alone():
     """Whoever uses the processor next gets a copy: the run that still goes on has lists of its own."""
     entered, go_on = threading.Event(), threading.Event()
