@@ -43,7 +43,7 @@ else:
 SuccessResponse = tuple[str, Any, BatchEventTypes]
 FailureResponse = tuple[str, str, BatchEventTypes]
 
-_claims: Final = Lock()
+_taking: Final = Lock()
 _NO_COPIES: Final[Mapping[int, Any]] = {}
 _copies: Final[ContextVar[Mapping[int, Any]]] = ContextVar("copies", default=_NO_COPIES)
 
@@ -163,9 +163,7 @@ class BasePartialProcessor(ABC):
         finally:
             if turn is not None:
                 turn.over = True
-            copies = _copies.get()
-            if id(self) in copies:  # used within its own block: from here on it means itself
-                _copies.set({key: each for key, each in copies.items() if key != id(self)})
+            self._drop_copy_()  # used within its own block: from here on it means itself
 
     def process(self) -> list[Entry]:
         """Process the records one after another.
@@ -185,7 +183,7 @@ class BasePartialProcessor(ABC):
 
     def _run_(self, run: Callable[[Any, Turn, Sequence[Any]], list[Entry]]) -> list[Entry]:
         copies = _copies.get()
-        using: Any = copies.get(id(self), self) if copies else self
+        using: Any = self._in_use_()
         if using._turn_ is not None and using._turn_.over:
             using = self  # a use within this one's block, which has ended
         turn = using._turn_
@@ -210,7 +208,7 @@ class BasePartialProcessor(ABC):
 
     def _take_(self, context: object) -> Self:
         """Begin a use: of this processor, or of a copy while it is in use."""
-        _claims.acquire()  # a `with` statement would take three times as long
+        _taking.acquire()  # a `with` statement would take three times as long
         try:
             turn = self._turn_
             if turn is None or not turn.goes_on:
@@ -218,12 +216,10 @@ class BasePartialProcessor(ABC):
                 if turn is not None and turn.thread != mine.thread:
                     self._set_aside_(turn)
                 self._turn_ = mine
-                copies = _copies.get()
-                if copies and id(self) in copies:
-                    _copies.set({key: each for key, each in copies.items() if key != id(self)})
+                self._drop_copy_()
                 return self
         finally:
-            _claims.release()
+            _taking.release()
         other = self._copy_()
         other._turn_ = Turn(context)
         _copies.set({**_copies.get(), id(self): other})
@@ -236,6 +232,12 @@ class BasePartialProcessor(ABC):
         """This processor, or the copy that this thread or task uses in its place."""
         copies = _copies.get()
         return copies.get(id(self), self) if copies else self
+
+    def _drop_copy_(self) -> None:
+        """Let this processor mean itself again."""
+        copies = _copies.get()
+        if id(self) in copies:
+            _copies.set({key: each for key, each in copies.items() if key != id(self)})
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what belongs to a use."""

@@ -132,9 +132,8 @@ class BasePartialBatchProcessor(BasePartialProcessor):
     def _conclude_(self, turn: Turn) -> None:
         """Make the response, and raise where that is asked for."""
         if turn.refusal is not None:
-            self.batch_response = (
-                turn.refusal
-            )  # nothing was run: an empty response would acknowledge the batch
+            # Nothing was run: an empty response would acknowledge the batch.
+            self.batch_response = turn.refusal
             return
         if not self._has_messages_to_report() and turn.all_succeeded:
             return

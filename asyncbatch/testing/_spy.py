@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, final
@@ -141,32 +142,54 @@ class HandlerSpy:
             raise AssertionError(f"{len(left)} calls still run:{_listed(left)}")
 
     def assert_lanes_in_turn(self) -> None:
-        """Check that in each lane a record was started only when the one before it had returned.
+        """Check that in each lane one record ran at a time, and none was reached while one before it had failed.
 
-        A record that failed may be started again, and nothing else before that. Whether the records came in the
-        order of the event, `lanes` tells.
+        What was started before may be started again, as a redelivery does. Records without a lane (None: of a
+        standard queue, of Kafka without a key) have no order. Labels have to differ. Whether the records came in
+        the order of the event, `lanes` tells.
 
         Raises:
             AssertionError: one was started too early.
         """
-        last: dict[Hashable, HandlerCall] = {}
+        lanes: dict[Hashable, _Lane] = {}
         for call in self.calls:
-            before = last.get(call.lane)
-            if before is not None and (early := _too_early(call, before)):
+            if call.lane is None:
+                continue
+            lane = lanes.setdefault(call.lane, _Lane())
+            if early := lane.why_too_early(call):
                 raise AssertionError(f"in lane {call.lane!r}, {early}:{self._shown(call.lane)}")
-            last[call.lane] = call
+            lane.add(call)
 
     def _shown(self, lane: Hashable = None) -> str:
         return _listed([call for call in self.calls if lane is None or call.lane == lane])
 
 
-def _too_early(call: HandlerCall, before: HandlerCall) -> str | None:
-    """Why a call was started too early after the one before it in its lane, if it was."""
-    if before.ended is None or before.ended > call.started:
-        return f"{call.label!r} was started while {before.label!r} ran"
-    if before.error is not None and before.label != call.label:
-        return f"{call.label!r} was started although {before.label!r} had failed"
-    return None
+class _Lane:
+    """What was started in a lane so far."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+        self._failed: set[str] = set()
+        self._last: HandlerCall | None = None
+
+    def why_too_early(self, call: HandlerCall) -> str | None:
+        last = self._last
+        if last is not None and _end(last) > call.started:
+            return f"{call.label!r} was started while {last.label!r} ran"
+        if self._failed and call.label not in self._known:
+            return f"{call.label!r} was started although {min(self._failed)!r} had failed"
+        return None
+
+    def add(self, call: HandlerCall) -> None:
+        self._known.add(call.label)
+        self._failed.discard(call.label)
+        if call.error is not None:
+            self._failed.add(call.label)
+        self._last = call  # nothing before it runs any more
+
+
+def _end(call: HandlerCall) -> float:
+    return math.inf if call.ended is None else call.ended
 
 
 def _listed(calls: list[HandlerCall]) -> str:

@@ -112,8 +112,26 @@ class Call:
         ([("a", 0, 1, True), ("b", 1, 3, False)], "in lane 'x', 'b' was started although 'a' had failed:"),
         ([("a", 0, 1, False), ("b", 1, 3, False)], None),
         ([("a", 0, 1, True), ("a", 1, 3, False), ("b", 3, 4, False)], None),
+        ([("a", 0, 1, False), ("b", 1, 3, True), ("a", 3, 4, False), ("b", 4, 5, False)], None),
+        (
+            [("a", 0, 1, False), ("b", 1, 3, True), ("a", 3, 4, False), ("c", 4, 5, False)],
+            "in lane 'x', 'c' was started although 'b' had failed:",
+        ),
+        (
+            [("a", 0, 9, False), ("b", 1, 2, False)],
+            "in lane 'x', 'b' was started while 'a' ran:",
+        ),
     ],
-    ids=["overlap", "never ended", "behind a failure", "in turn", "delivered again"],
+    ids=[
+        "overlap",
+        "never ended",
+        "behind a failure",
+        "in turn",
+        "delivered again",
+        "the whole batch delivered again",
+        "delivered again, and beyond the failure",
+        "within another",
+    ],
 )
 def test_lanes_in_turn(calls: Any, text: str | None) -> None:
     spy = Call(*calls).spy
@@ -126,6 +144,12 @@ def test_lanes_in_turn(calls: Any, text: str | None) -> None:
     assert len(lines) == len(calls)
     assert lines[0].startswith("  'a' of lane 'x', started at 0 s, ")
     assert "secret" not in str(told.value)
+
+
+def test_what_has_no_lane_has_no_turn() -> None:
+    spy = HandlerSpy(scripted({"a": fail(after=1)}, otherwise=succeed(after=1)))
+    report_of(spy, sqs_event(["a", "b", "c"]))
+    spy.assert_lanes_in_turn()
 
 
 def test_the_others_tell_what_they_saw_too() -> None:
