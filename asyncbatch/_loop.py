@@ -315,7 +315,7 @@ def current_loop() -> KeptLoop:
     Clients that a program made before its first batch live on that loop. Where there is none, or none that can be
     used, it is ours, which is set as the current one.
     """
-    current, kept = _set_loop(), _local.kept
+    current, kept = loop_that_is_set(), _local.kept
     if current is not None and (kept is None or current is not kept.loop):
         adopted = _local.adopted
         if adopted is None or adopted.loop is not current:
@@ -331,7 +331,7 @@ def current_loop() -> KeptLoop:
     return kept
 
 
-def _set_loop() -> asyncio.AbstractEventLoop | None:
+def loop_that_is_set() -> asyncio.AbstractEventLoop | None:
     """The thread's current loop, without making one, which `asyncio.get_event_loop` does before 3.14."""
     if sys.version_info >= (3, 14):
         with contextlib.suppress(RuntimeError):

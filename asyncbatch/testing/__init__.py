@@ -9,15 +9,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asyncbatch.testing._clock import (
-        DeadlockError,
-        LeftoverTaskError,
-        LivelockError,
-        NotSimulatedError,
-        SimulationError,
-        VirtualLoop,
-        run_virtual,
-    )
     from asyncbatch.testing._context import LambdaContext
     from asyncbatch.testing._emulator import EmulatorResult, RuntimeEmulator
     from asyncbatch.testing._events import (
@@ -27,6 +18,14 @@ if TYPE_CHECKING:
         sqs_event,
         sqs_fifo_event,
     )
+    from asyncbatch.testing._kafka_mapping import KafkaMapping
+    from asyncbatch.testing._mapping import (
+        EventSourceMapping,
+        RecordState,
+        SimulatedInvocation,
+        SimulatedRecord,
+    )
+    from asyncbatch.testing._queue_mappings import SqsFifoMapping, SqsMapping
     from asyncbatch.testing._runtime_api import (
         ErrorReply,
         Invocation,
@@ -45,24 +44,47 @@ if TYPE_CHECKING:
         swallow_cancellation,
     )
     from asyncbatch.testing._spy import HandlerCall, HandlerSpy
+    from asyncbatch.testing._stream_mappings import DynamoDBMapping, KinesisMapping
+    from asyncbatch.testing._verdicts import Verdict
+    from asyncbatch.testing._virtual_clock import VirtualClock
+    from asyncbatch.testing._virtual_loop import (
+        DeadlockError,
+        LeftoverTaskError,
+        LivelockError,
+        NotSimulatedError,
+        SimulationError,
+        VirtualLoop,
+        run_virtual,
+    )
 
 __all__ = [
     "DeadlockError",
+    "DynamoDBMapping",
     "EmulatorResult",
     "ErrorReply",
+    "EventSourceMapping",
     "HandlerCall",
     "HandlerSpy",
     "Invocation",
     "InvocationResult",
+    "KafkaMapping",
+    "KinesisMapping",
     "LambdaContext",
     "LeftoverTaskError",
     "LivelockError",
     "NotSimulatedError",
+    "RecordState",
     "RuntimeApi",
     "RuntimeEmulator",
     "RuntimeProcess",
     "RuntimeProcessError",
+    "SimulatedInvocation",
+    "SimulatedRecord",
     "SimulationError",
+    "SqsFifoMapping",
+    "SqsMapping",
+    "Verdict",
+    "VirtualClock",
     "VirtualLoop",
     "block",
     "clean_up",
@@ -81,7 +103,8 @@ __all__ = [
 ]
 
 _MODULES = {
-    "_clock": (
+    "_virtual_clock": ("VirtualClock",),
+    "_virtual_loop": (
         "DeadlockError",
         "LeftoverTaskError",
         "LivelockError",
@@ -99,10 +122,15 @@ _MODULES = {
         "sqs_event",
         "sqs_fifo_event",
     ),
+    "_kafka_mapping": ("KafkaMapping",),
+    "_mapping": ("EventSourceMapping", "RecordState", "SimulatedInvocation", "SimulatedRecord"),
+    "_queue_mappings": ("SqsFifoMapping", "SqsMapping"),
     "_runtime_api": ("ErrorReply", "Invocation", "InvocationResult", "RuntimeApi"),
     "_runtime_process": ("RuntimeProcess", "RuntimeProcessError"),
     "_samples": ("sample_event",),
     "_scripted": ("block", "clean_up", "fail", "hang", "scripted", "succeed", "swallow_cancellation"),
+    "_stream_mappings": ("DynamoDBMapping", "KinesisMapping"),
+    "_verdicts": ("Verdict",),
     "_spy": ("HandlerCall", "HandlerSpy"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

@@ -20,7 +20,7 @@ Event = dict[str, Any]
 ACCOUNT: Final = "123456789012"
 """The account number that AWS uses in its documentation."""
 
-_EPOCH_MS: Final = 1_790_000_000_000
+EPOCH_MS: Final = 1_790_000_000_000
 """When the first record of every event was sent; a fixed time, so that events compare equal."""
 _KINESIS_FIRST: Final = 49_545_115_243_490_985_018_280_067_714_973_144_582_180_062_593_244_200_961
 """A Kinesis sequence number has 56 digits."""
@@ -46,7 +46,7 @@ def sqs_event(
     """
     rng = random.Random(f"sqs {seed}")
     records = [
-        _sqs_record(_text(payload), position, queue, region, rng)
+        sqs_record(payload, EPOCH_MS + position, queue, region, rng)
         for position, payload in enumerate(_listed(payloads))
     ]
     return {"Records": records}
@@ -78,25 +78,31 @@ def sqs_fifo_event(
     _check_length("groups", groups, payloads)
     event = sqs_event(payloads, queue=queue, region=region, seed=seed)
     for position, (record, group) in enumerate(zip(event["Records"], groups, strict=True)):
-        attributes = record["attributes"]
-        record["attributes"] = {
-            "ApproximateReceiveCount": attributes["ApproximateReceiveCount"],
-            "SentTimestamp": attributes["SentTimestamp"],
-            "SequenceNumber": str(_SQS_FIRST + 256 * (1_000_000 * seed + position)),
-            "MessageGroupId": group,
-            "SenderId": attributes["SenderId"],
-            # Content-based deduplication: the SHA-256 of the body.
-            "MessageDeduplicationId": hashlib.sha256(record["body"].encode()).hexdigest(),
-            "ApproximateFirstReceiveTimestamp": attributes["ApproximateFirstReceiveTimestamp"],
-        }
+        add_group(record, group, 1_000_000 * seed + position)
     return event
 
 
-def _sqs_record(body: str, position: int, queue: str, region: str, rng: random.Random) -> dict[str, Any]:
-    sent = _EPOCH_MS + position
+def add_group(record: dict[str, Any], group: str, position: int) -> None:
+    """Make a standard queue's message one of a FIFO queue."""
+    attributes = record["attributes"]
+    record["attributes"] = {
+        "ApproximateReceiveCount": attributes["ApproximateReceiveCount"],
+        "SentTimestamp": attributes["SentTimestamp"],
+        "SequenceNumber": str(_SQS_FIRST + 256 * position),
+        "MessageGroupId": group,
+        "SenderId": attributes["SenderId"],
+        # Content-based deduplication: the SHA-256 of the body.
+        "MessageDeduplicationId": hashlib.sha256(record["body"].encode()).hexdigest(),
+        "ApproximateFirstReceiveTimestamp": attributes["ApproximateFirstReceiveTimestamp"],
+    }
+
+
+def sqs_record(payload: object, sent: int, queue: str, region: str, rng: random.Random) -> dict[str, Any]:
+    """Build one message of a standard queue; `sent` is a Unix time in milliseconds."""
+    body = _text(payload)
     return {
         "messageId": _uuid(rng),
-        "receiptHandle": "AQEB" + base64.b64encode(rng.randbytes(132)).decode(),
+        "receiptHandle": receipt_handle(rng),
         "body": body,
         "attributes": {
             "ApproximateReceiveCount": "1",
@@ -110,6 +116,11 @@ def _sqs_record(body: str, position: int, queue: str, region: str, rng: random.R
         "eventSourceARN": f"arn:aws:sqs:{region}:{ACCOUNT}:{queue}",
         "awsRegion": region,
     }
+
+
+def receipt_handle(rng: random.Random) -> str:
+    """Draw a receipt handle; every receive of a message gives another one."""
+    return "AQEB" + base64.b64encode(rng.randbytes(132)).decode()
 
 
 def kinesis_event(
@@ -134,13 +145,23 @@ def kinesis_event(
     """
     _check_length("keys", keys, payloads)
     records = [
-        _kinesis_record(payload, key, position + 1_000_000 * seed, stream, region)
-        for position, (payload, key) in enumerate(zip(_listed(payloads), keys, strict=True))
+        kinesis_record(payload, key, position, sent=EPOCH_MS + position, stream=stream, region=region)
+        for position, (payload, key) in enumerate(zip(_listed(payloads), keys, strict=True), 1_000_000 * seed)
     ]
     return {"Records": records}
 
 
-def _kinesis_record(payload: object, key: str, position: int, stream: str, region: str) -> dict[str, Any]:
+def kinesis_record(
+    payload: object,
+    key: str,
+    position: int,
+    *,
+    sent: int,
+    stream: str,
+    region: str,
+    shard: str = "shardId-000000000006",
+) -> dict[str, Any]:
+    """Build one record of a stream; `sent` is a Unix time in milliseconds."""
     # Neighbours in a shard are far apart in the number's middle digits.
     sequence_number = str(_KINESIS_FIRST + position * 1_208_925_819_614_629_174_706_176)
     return {
@@ -149,11 +170,11 @@ def _kinesis_record(payload: object, key: str, position: int, stream: str, regio
             "partitionKey": key,
             "sequenceNumber": sequence_number,
             "data": _base64(payload),
-            "approximateArrivalTimestamp": _EPOCH_MS / 1000 + position / 1000,
+            "approximateArrivalTimestamp": sent / 1000,
         },
         "eventSource": "aws:kinesis",
         "eventVersion": "1.0",
-        "eventID": f"shardId-000000000006:{sequence_number}",
+        "eventID": f"{shard}:{sequence_number}",
         "eventName": "aws:kinesis:record",
         "invokeIdentityArn": f"arn:aws:iam::{ACCOUNT}:role/lambda-role",
         "awsRegion": region,
@@ -192,19 +213,44 @@ def dynamodb_event(
     names = (key,) if isinstance(key, str) else tuple(key)
     rng = random.Random(f"dynamodb {seed}")
     records = [
-        {
-            "eventID": rng.randbytes(16).hex(),
-            "eventName": _change(new, old, position),
-            "eventVersion": "1.1",
-            "eventSource": "aws:dynamodb",
-            "awsRegion": region,
-            "dynamodb": _stream_record(new, old, names, position + 1_000_000 * seed),
-            "eventSourceARN": f"arn:aws:dynamodb:{region}:{ACCOUNT}:table/{table}"
-            "/stream/2026-09-21T13:33:20.000",
-        }
+        dynamodb_record(
+            _change(new, old, position),
+            new,
+            old,
+            names=names,
+            position=position + 1_000_000 * seed,
+            sent=EPOCH_MS,
+            table=table,
+            region=region,
+            rng=rng,
+        )
         for position, (new, old) in enumerate(zip(items, olds, strict=True))
     ]
     return {"Records": records}
+
+
+def dynamodb_record(
+    change: str,
+    new: Mapping[str, object] | None,
+    old: Mapping[str, object] | None,
+    *,
+    names: Sequence[str],
+    position: int,
+    sent: int,
+    table: str,
+    region: str,
+    rng: random.Random,
+) -> dict[str, Any]:
+    """Build one record of a table's stream; `sent` is a Unix time in milliseconds."""
+    return {
+        "eventID": rng.randbytes(16).hex(),
+        "eventName": change,
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": region,
+        "dynamodb": _stream_record(new, old, names, position, sent),
+        "eventSourceARN": f"arn:aws:dynamodb:{region}:{ACCOUNT}:table/{table}/stream/2026-09-21T13:33:20.000",
+    }
 
 
 def _change(new: Mapping[str, object] | None, old: Mapping[str, object] | None, position: int) -> str:
@@ -221,11 +267,12 @@ def _stream_record(
     old: Mapping[str, object] | None,
     names: Sequence[str],
     position: int,
+    sent: int,
 ) -> dict[str, Any]:
     image = old if new is None else new
     assert image is not None  # noqa: S101 - _change has refused a record without images
     record: dict[str, Any] = {
-        "ApproximateCreationDateTime": _EPOCH_MS // 1000,
+        "ApproximateCreationDateTime": sent // 1000,
         "Keys": {name: _attribute(image[name]) for name in names},
     }
     if new is not None:
@@ -292,30 +339,44 @@ def kafka_event(
     all_keys = [None] * len(payloads) if keys is None else keys
     _check_length("partitions", partitions, payloads)
     _check_length("keys", all_keys, payloads)
-    cluster = f"cluster/orders/{_uuid(random.Random('msk'))}-2"
-    records: dict[str, list[dict[str, Any]]] = {}
+    logs: dict[int, list[dict[str, Any]]] = {}
     for position, (payload, partition, key) in enumerate(
         zip(_listed(payloads), partitions, all_keys, strict=True)
     ):
-        log = records.setdefault(f"{topic}-{partition}", [])
+        log = logs.setdefault(partition, [])
+        offset = 15 + len(log) + 1_000_000 * seed
         log.append(
-            {
-                "topic": topic,
-                "partition": partition,
-                "offset": 15 + len(log) + 1_000_000 * seed,
-                "timestamp": _EPOCH_MS + position,
-                "timestampType": "CREATE_TIME",
-                "key": None if key is None else _base64(key),
-                "value": None if payload is None else _base64(payload),
-                "headers": [],
-            }
+            kafka_record(
+                payload, key, topic=topic, partition=partition, offset=offset, sent=EPOCH_MS + position
+            )
         )
+    return kafka_envelope(logs, topic, region)
+
+
+def kafka_record(
+    payload: object, key: str | bytes | None, *, topic: str, partition: int, offset: int, sent: int
+) -> dict[str, Any]:
+    """Build one record of a topic; `sent` is a Unix time in milliseconds."""
+    return {
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "timestamp": sent,
+        "timestampType": "CREATE_TIME",
+        "key": None if key is None else _base64(key),
+        "value": None if payload is None else _base64(payload),
+        "headers": [],
+    }
+
+
+def kafka_envelope(logs: Mapping[int, list[dict[str, Any]]], topic: str, region: str) -> Event:
+    """Build the event of an MSK topic around the records of each partition."""
     return {
         "eventSource": "aws:kafka",
-        "eventSourceArn": f"arn:aws:kafka:{region}:{ACCOUNT}:{cluster}",
+        "eventSourceArn": f"arn:aws:kafka:{region}:{ACCOUNT}:cluster/orders/{_uuid(random.Random('msk'))}-2",
         "bootstrapServers": f"b-1.orders.a1b2c3.c2.kafka.{region}.amazonaws.com:9092,"
         f"b-2.orders.a1b2c3.c2.kafka.{region}.amazonaws.com:9092",
-        "records": records,
+        "records": {f"{topic}-{partition}": log for partition, log in logs.items()},
     }
 
 

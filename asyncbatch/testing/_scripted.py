@@ -11,6 +11,7 @@ from typing import Any
 
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch.testing._labels import Label, payload_text
+from asyncbatch.testing._virtual_loop import VirtualLoop
 
 Fate = Callable[[Any], Awaitable[object]]
 """What becomes of a record when it is delivered: any async function of it, and those that this module makes."""
@@ -90,11 +91,15 @@ def block(seconds: float) -> Fate:
     """Hold the event loop, as code does that waits without ``await``; then return.
 
     Args:
-        seconds: How long, of real time: a virtual clock stands still meanwhile.
+        seconds: How long: of virtual time on a virtual loop, of real time elsewhere.
     """
 
     async def fate(_: Any) -> None:
-        time.sleep(seconds)  # noqa: ASYNC251 - to block is what it is for
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, VirtualLoop):
+            loop.hold(seconds)
+        else:
+            time.sleep(seconds)  # noqa: ASYNC251 - to block is what it is for
 
     return fate
 

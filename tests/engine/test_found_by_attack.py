@@ -156,7 +156,7 @@ def test_lazy_tasks_do_not_begin_beyond_the_deadline():
 
         async def handler(record):
             seen.append(record.text)
-            loop._now += 0.1
+            loop.hold(0.1)
 
         engine = BatchEngine(eager=False, grace=0.1)
         report = await engine.process(event(30), handler, deadline=0.5)

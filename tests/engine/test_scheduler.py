@@ -91,7 +91,7 @@ def test_lazy_bursts_grow_while_turns_are_short_and_shrink_while_they_are_long()
 
         async def handler(record):
             starts.append(turn[0])
-            loop._now += 0.02 if len(starts) > 200 else 0.0
+            loop.hold(0.02 if len(starts) > 200 else 0.0)
 
         def count():
             turn[0] += 1

@@ -24,7 +24,7 @@ def test_an_unknown_name_is_an_error() -> None:
 @pytest.mark.parametrize("name", ["", "LambdaContext", "sample_event"])
 def test_what_is_not_used_is_not_loaded(name: str) -> None:
     program = f"import sys, asyncbatch.testing as kit; {name and f'kit.{name};'}"
-    program += "print({'http.server', 'asyncbatch.testing._clock'} & set(sys.modules))"
+    program += "print({'http.server', 'asyncbatch.testing._virtual_loop'} & set(sys.modules))"
     here = Path(asyncbatch.__path__[0]).parent
     done = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=here

@@ -249,3 +249,73 @@ def test_the_loop_alone() -> None:
             loop.run_forever()
     finally:
         loop.close()
+
+
+# --- schedules ----------------------------------------------------------------------------------------
+
+
+async def steps(tasks: int = 4, each: int = 12) -> list[int]:
+    taken: list[int] = []
+
+    async def one(number: int) -> None:
+        for _ in range(each):
+            await asyncio.sleep(0)
+            taken.append(number)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(tasks):
+            group.create_task(one(number))
+    return taken
+
+
+def longest_lead(taken: list[int]) -> int:
+    """By how many steps one task was ever ahead of another."""
+    counts = dict.fromkeys(taken, 0)
+    lead = 0
+    for number in taken:
+        counts[number] += 1
+        lead = max(lead, counts[number] - min(counts.values()))
+    return lead
+
+
+def test_priorities_let_a_task_fall_far_behind_and_a_shuffle_does_not() -> None:
+    shuffled = [longest_lead(run_virtual(steps, seed=seed)) for seed in range(20)]
+    by_priority = [longest_lead(run_virtual(steps, seed=seed, schedule="priorities")) for seed in range(20)]
+    assert max(shuffled) <= 2
+    assert min(by_priority) > 4
+    assert max(by_priority) == 12
+
+
+def test_priorities_replay() -> None:
+    first, second = (run_virtual(steps, seed=5, schedule="priorities") for _ in range(2))
+    assert first == second != run_virtual(steps, seed=6, schedule="priorities")
+
+
+def test_priorities_hold_nothing_back_for_ever() -> None:
+    async def main() -> list[float]:
+        times: list[float] = []
+
+        async def waits(seconds: float) -> None:
+            await asyncio.sleep(seconds)
+            times.append(now())
+
+        async with asyncio.TaskGroup() as group:
+            for seconds in (3.0, 1.0, 2.0, 1.0):
+                group.create_task(waits(seconds))
+        return times
+
+    assert run_virtual(main, seed=1, schedule="priorities") == [1.0, 1.0, 2.0, 3.0]
+
+
+def test_holding_the_loop_takes_time_in_which_nothing_runs() -> None:
+    async def main() -> list[float]:
+        times: list[float] = []
+        loop = asyncio.get_running_loop()
+        loop.call_later(1, lambda: times.append(now()))
+        assert isinstance(loop, VirtualLoop)
+        loop.hold(5)
+        times.append(now())
+        await asyncio.sleep(0)
+        return times
+
+    assert run_virtual(main) == [5, 5]

@@ -1,0 +1,481 @@
+"""An event source mapping in simulation: it forms batches, invokes a function, does what AWS says of the reply.
+
+A simulation of discrete events in one place: nothing here waits. An invocation is run to its end when it begins,
+on its environment's own clock; what follows from it happens at the time of its end.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import random
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, final
+
+from asyncbatch._errors import InvalidOptionError
+from asyncbatch._sources import EventSource
+from asyncbatch.testing._environment import Ending, Environment, LambdaFunction
+from asyncbatch.testing._events import Event
+from asyncbatch.testing._schedules import ScheduleName
+from asyncbatch.testing._verdicts import Verdict, failed_batch, verdict_of
+
+if TYPE_CHECKING:
+    from asyncbatch.testing._spy import HandlerSpy
+
+_SHOWN: Final = 10  # records in a line of the journal
+_WIDTH: Final = 40  # characters of a record's label there
+_TAIL: Final = 40  # lines of the journal in a failed assertion
+
+
+class RecordState(StrEnum):
+    """Where a record of the simulation is."""
+
+    WAITING = "waiting"
+    """In its event source, or in an invocation."""
+    DONE = "done"
+    """Taken as processed: deleted from its queue, or behind the checkpoint."""
+    DEAD_LETTER = "dead letter"
+    """Received too often, and moved to the dead-letter queue."""
+    DISCARDED = "discarded"
+    """Retried too often, or too old: on the failure destination if there is one."""
+    EXPIRED = "expired"
+    """Longer in its event source than that keeps records: gone."""
+
+
+@final
+@dataclass(slots=True, eq=False)
+class SimulatedRecord:
+    """A record, from the moment at which it was sent.
+
+    Attributes:
+        label: Its payload as text; tests call it by that.
+        lane: What its event source keeps in order; None where nothing does.
+        raw: The record as it stands in an event.
+        sent: When it was sent, in seconds of the simulation.
+        state: Where it is.
+        deliveries: How often the function got it.
+        lost: Whether it counts as done although a reply named it as failed, which was not read.
+    """
+
+    label: str
+    lane: Hashable
+    raw: dict[str, Any] = field(repr=False)
+    sent: float
+    state: RecordState = RecordState.WAITING
+    deliveries: int = 0
+    lost: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SimulatedInvocation:
+    """One call of the function.
+
+    Attributes:
+        number: Its number, from 1.
+        environment: The number of its environment, from 1.
+        began: When, in seconds of the simulation.
+        ended: When.
+        records: What it got.
+        event: The event.
+        reply: The reply as JSON text; None where there was none.
+        error: What the function raised.
+        verdict: What became of the batch.
+    """
+
+    number: int
+    environment: int
+    began: float
+    ended: float
+    records: tuple[SimulatedRecord, ...] = field(repr=False)
+    event: Event = field(repr=False)
+    reply: str | None
+    error: BaseException | None
+    verdict: Verdict
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the invocations of every mapping meet.
+
+    Attributes:
+        function_timeout: Seconds that an invocation may take.
+        report_batch_item_failures: Whether replies are read.
+        duplicate_rate: How likely it is that a reply gets lost.
+        crash_rate: How likely it is that a process crashes.
+        seed: What is random is drawn from it; None keeps asyncio's order of ready tasks.
+        schedule: How tasks are ordered.
+        virtual: Whether time is virtual.
+
+    Raises:
+        InvalidOptionError: AWS would refuse one, or it cannot be simulated.
+    """
+
+    function_timeout: float
+    report_batch_item_failures: bool
+    duplicate_rate: float
+    crash_rate: float
+    seed: int | None
+    schedule: ScheduleName
+    virtual: bool
+
+    def __post_init__(self) -> None:
+        check_range("function_timeout", self.function_timeout, 0, 900, above=True)
+        check_range("duplicate_rate", self.duplicate_rate, 0, 1)
+        check_range("crash_rate", self.crash_rate, 0, 1)
+        if self.crash_rate and not self.virtual:
+            raise InvalidOptionError("crash_rate", "cannot be had in real time", "Leave virtual=True.")
+
+
+class EventSourceMapping(ABC):
+    """What all mappings have in common.
+
+    Use `SqsMapping`, `SqsFifoMapping`, `KinesisMapping`, `DynamoDBMapping` or `KafkaMapping`.
+
+    Attributes:
+        records: All records, in the order in which they were sent.
+        invocations: All calls of the function, in the order in which they began.
+        journal: What happened, line by line; ``print(mapping)`` shows it.
+        now: The time of the simulation in seconds.
+    """
+
+    source: ClassVar[EventSource]
+
+    def __init__(self, function: LambdaFunction, conditions: Conditions) -> None:
+        if not callable(function):
+            raise InvalidOptionError(
+                "function", "cannot be called", "Pass what Lambda calls: f(event, context)."
+            )
+        self._function: Final = function
+        self._conditions: Final = conditions
+        self._rng: Final = random.Random(f"mapping {conditions.seed}")
+        self.records: Final[list[SimulatedRecord]] = []
+        self.invocations: Final[list[SimulatedInvocation]] = []
+        self.journal: Final[list[str]] = []
+        self.now: float = 0.0
+        self._agenda: Final[list[tuple[float, int, Callable[[], None]]]] = []
+        self._numbers: Final = itertools.count()
+        self._environments: Final[list[Environment]] = []
+        self._environments_made = 0
+        self._in_flight = 0
+
+    # --- for tests ------------------------------------------------------------------------------------
+
+    def run(self, *, until: float = math.inf, max_invocations: int = 100_000) -> Self:
+        """Let the mapping work until nothing more happens.
+
+        Args:
+            until: Stop at this time instead, in seconds of the simulation; a later `run` goes on.
+            max_invocations: Stop with an error after so many calls of the function, in all.
+
+        Returns:
+            The mapping itself.
+
+        Raises:
+            RuntimeError: there were too many invocations.
+            NotSimulatedError: the function used a thread or a socket, which have no virtual time.
+        """
+        while self._agenda and self._agenda[0][0] <= until:
+            self.now, _, action = heapq.heappop(self._agenda)
+            action()
+            if len(self.invocations) > max_invocations:
+                message = f"no end after {max_invocations} invocations{self._tail()}"
+                raise RuntimeError(message)
+        if math.isfinite(until):
+            self.now = max(self.now, until)
+        return self
+
+    def close(self) -> None:
+        """End the environments: lifespans are left, threads end."""
+        for environment in self._environments:
+            environment.close()
+        self._environments.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        """What happened, as lines for a person."""
+        return "\n".join(self.journal)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(
+            f"{len(self.in_state(state))} {state}" for state in RecordState if self.in_state(state)
+        )
+        return f"<{type(self).__name__} at {self.now:g} s: {counts or 'no records'}>"
+
+    def in_state(self, state: RecordState) -> list[str]:
+        """Labels of the records in a state, in the order in which they were sent.
+
+        Args:
+            state: The state, or its text.
+        """
+        return [record.label for record in self.records if record.state == state]
+
+    @property
+    def done(self) -> list[str]:
+        """Labels of the records that the event source takes as processed."""
+        return self.in_state(RecordState.DONE)
+
+    @property
+    def waiting(self) -> list[str]:
+        """Labels of the records that are still to be processed."""
+        return self.in_state(RecordState.WAITING)
+
+    @property
+    def lost(self) -> list[str]:
+        """Labels of the records that were lost in silence: named as failed in a reply that was not read."""
+        return [record.label for record in self.records if record.lost]
+
+    def assert_all_done(self) -> None:
+        """Check that every record was taken as processed, and none was lost in silence.
+
+        Raises:
+            AssertionError: one was not.
+        """
+        left = [record for record in self.records if record.state is not RecordState.DONE or record.lost]
+        if left:
+            self._fail(f"{len(left)} of {len(self.records)} records are not done", left)
+
+    def assert_nothing_lost(self, spy: HandlerSpy | None = None) -> None:
+        """Check that no record is gone: every one is done, waits, or lies in a dead-letter queue or a destination.
+
+        Args:
+            spy: The record handler's spy. With it, each record that is done must have been handled to the end at
+                least once; labels have to differ.
+
+        Raises:
+            AssertionError: one is gone, or is done without having been handled.
+        """
+        gone = [record for record in self.records if record.lost or self._is_gone(record)]
+        if gone:
+            self._fail(f"{len(gone)} of {len(self.records)} records are lost", gone)
+        if spy is None:
+            return
+        handled = set(spy.returned)
+        done = [r for r in self.records if r.state is RecordState.DONE and r.label not in handled]
+        if done:
+            self._fail(
+                f"{len(done)} records are taken as processed, and no handler ever returned for them", done
+            )
+
+    def assert_order_kept(
+        self, spy: HandlerSpy, *, lane: Callable[[SimulatedRecord], Hashable] | None = None
+    ) -> None:
+        """Check that records were handled in their event source's order.
+
+        In each lane, a record may begin for the first time only when the one that was sent before it has been
+        handled to its end, or has left the lane (to a dead-letter queue, a destination). Labels have to differ.
+
+        Args:
+            spy: The record handler's spy.
+            lane: What has to keep its order; None for message group, partition key, item key, topic-partition.
+
+        Raises:
+            AssertionError: one began too early.
+        """
+        lanes: dict[Hashable, list[SimulatedRecord]] = {}
+        for record in self.records:
+            key = record.lane if lane is None else lane(record)
+            if key is not None:
+                lanes.setdefault(key, []).append(record)
+        first: dict[str, float] = {}
+        handled: dict[str, float] = {}
+        for call in spy.calls:
+            first.setdefault(call.label, call.started)
+            if call.returned and call.ended is not None:
+                handled[call.label] = min(call.ended, handled.get(call.label, math.inf))
+        for key, members in lanes.items():
+            begun = [each for each in members if each.label in first and each.state not in _LEFT]
+            for before, after in itertools.pairwise(begun):
+                if handled.get(before.label, math.inf) > first[after.label]:
+                    self._fail(
+                        f"in lane {key!r}, {after.label!r} was begun at {first[after.label]:g} s, before "
+                        f"{before.label!r} had been handled",
+                        [before, after],
+                    )
+
+    # --- for the mappings -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def _identifier(self, record: SimulatedRecord) -> object:
+        """The record's item identifier."""
+
+    @abstractmethod
+    def _is_gone(self, record: SimulatedRecord) -> bool:
+        """Whether a record is neither processed nor kept anywhere."""
+
+    def _later(self, at: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._agenda, (at, next(self._numbers), action))
+
+    def _note(self, text: str) -> None:
+        self.journal.append(f"{self.now:10.3f} s  {text}")
+
+    def _happens(self, rate: float) -> bool:
+        """Whether something happens this time that happens at a rate."""
+        return rate > 0 and self._rng.random() < rate
+
+    def _uuid(self) -> str:
+        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+
+    def _invoke(
+        self,
+        records: Sequence[SimulatedRecord],
+        event: Event,
+        settled: Callable[[Verdict, SimulatedInvocation], None],
+        judge: Callable[[str], Verdict | None] = lambda _: None,
+    ) -> None:
+        """Invoke the function now, and call `settled` when the invocation has ended.
+
+        Args:
+            records: The batch.
+            event: It, as the function gets it.
+            settled: Applies the verdict.
+            judge: Looks at a reply before the usual rules do; None where it has nothing to say.
+        """
+        environment = self._environment()
+        crash_at = math.inf
+        if self._happens(self._conditions.crash_rate):
+            # Evenly on a logarithmic scale: invocations take some milliseconds or their whole time.
+            crash_at = self.now + self._conditions.function_timeout * 10 ** (-3 * self._rng.random())
+        number = len(self.invocations) + 1
+        for record in records:
+            record.deliveries += 1
+        self._note(f"invocation {number} in environment {environment.number}: {listed(records)}")
+        self._in_flight += 1
+        ending = environment.invoke(
+            event, self._uuid(), at=self.now, timeout=self._conditions.function_timeout, crash_at=crash_at
+        )
+        if not ending.survived:
+            self._environments.remove(environment)
+            environment.close()
+        verdict = self._verdict(records, ending, judge)
+        invocation = SimulatedInvocation(
+            number,
+            environment.number,
+            self.now,
+            ending.at,
+            tuple(records),
+            event,
+            ending.reply,
+            ending.error,
+            verdict,
+        )
+        self.invocations.append(invocation)
+        self._later(ending.at, lambda: self._end(invocation, settled))
+
+    def _end(
+        self, invocation: SimulatedInvocation, settled: Callable[[Verdict, SimulatedInvocation], None]
+    ) -> None:
+        self._in_flight -= 1
+        verdict = invocation.verdict
+        doubt = "" if verdict.documented else " (AWS does not say what that means)"
+        self._note(f"invocation {invocation.number} ended: {verdict.reason}{doubt}")
+        if verdict.ignored:
+            lost = [record for at, record in enumerate(invocation.records) if at in verdict.ignored]
+            for record in lost:
+                record.lost = True
+            self._note(
+                f"LOST: the reply names {listed(lost)}, and without ReportBatchItemFailures nobody reads it"
+            )
+        settled(verdict, invocation)
+
+    def _environment(self) -> Environment:
+        """The environment that was used last of those that are free; a new one where none is."""
+        free = [each for each in self._environments if each.free_at <= self.now]
+        if free:
+            return max(free, key=lambda each: each.free_at)
+        self._environments_made += 1
+        number = self._environments_made
+        seed, schedule = self._conditions.seed, self._conditions.schedule
+        made = Environment(
+            self._function,
+            number,
+            seed=None if seed is None else seed + number,
+            schedule=schedule,
+            virtual=self._conditions.virtual,
+        )
+        self._environments.append(made)
+        return made
+
+    def _verdict(
+        self,
+        records: Sequence[SimulatedRecord],
+        ending: Ending,
+        judge: Callable[[str], Verdict | None],
+    ) -> Verdict:
+        size = len(records)
+        if ending.killed == "timeout":
+            return failed_batch(size, f"timed out after {self._conditions.function_timeout:g} s")
+        if ending.killed == "crash":
+            return failed_batch(size, "its process crashed")
+        if ending.error is not None:
+            return failed_batch(size, _trouble(ending))
+        if ending.reply is not None and (special := judge(ending.reply)) is not None:
+            return special
+        if self._happens(self._conditions.duplicate_rate):
+            return failed_batch(size, "its reply got lost on the way: delivery is at least once")
+        identifiers = [self._identifier(record) for record in records]
+        return verdict_of(
+            self.source, identifiers, ending.reply, read=self._conditions.report_batch_item_failures
+        )
+
+    def _fail(self, what: str, records: Iterable[SimulatedRecord]) -> None:
+        lines = [
+            f"\n  {record.label!r}: {'lost in silence' if record.lost else record.state}, "
+            f"delivered {record.deliveries} times"
+            for record in itertools.islice(records, _TAIL)
+        ]
+        raise AssertionError(f"{what}:{''.join(lines)}{self._tail()}")
+
+    def _tail(self) -> str:
+        lines = "".join(f"\n{line}" for line in self.journal[-_TAIL:])
+        return f"\nthe end of the journal:{lines}\nseed: {self._conditions.seed}"
+
+
+def _trouble(ending: Ending) -> str:
+    name = type(ending.error).__name__
+    if ending.returned:
+        return f"the reply is no JSON: {name}"
+    return f"the function raised {name}" if ending.survived else f"the function ended its process with {name}"
+
+
+_LEFT: Final = frozenset({RecordState.DEAD_LETTER, RecordState.DISCARDED, RecordState.EXPIRED})
+
+
+def listed(records: Sequence[SimulatedRecord]) -> str:
+    """Records for a line of the journal."""
+    names = ", ".join(shorten(record.label) for record in records[:_SHOWN])
+    more = f" and {len(records) - _SHOWN} more" if len(records) > _SHOWN else ""
+    return f"{names}{more}" if records else "no records"
+
+
+def shorten(label: str) -> str:
+    """A label for a line of the journal."""
+    return label if len(label) <= _WIDTH else f"{label[: _WIDTH - 1]}…"
+
+
+def check_range(name: str, value: float, low: float, high: float, *, above: bool = False) -> None:
+    """Refuse an option that AWS would refuse.
+
+    Args:
+        name: The option's name.
+        value: Its value.
+        low: The least that it may be.
+        high: The most.
+        above: Whether it has to be above the least.
+
+    Raises:
+        InvalidOptionError: it is out of range.
+    """
+    if not (low < value if above else low <= value) or value > high:
+        raise InvalidOptionError(name, f"is {value!r}", f"It goes from {low:g} to {high:g}.")
