@@ -23,9 +23,9 @@ class VirtualTime:
     __slots__ = ("dead", "killed_at", "now")
 
     def __init__(self, now: float = 0.0) -> None:
-        self.now = now
-        self.killed_at = math.inf
-        self.dead = False
+        self.now: float = now
+        self.killed_at: float = math.inf
+        self.dead: bool = False
 
     def move_to(self, when: float) -> None:
         """Let time pass.
