@@ -30,6 +30,7 @@ from asyncbatch.testing._mapping import (
 from asyncbatch.testing._verdicts import Verdict
 from asyncbatch.testing._windows import TumblingWindow, judge_state
 
+_MAX_DOUBLINGS: Final = 6
 _MAX_BACKOFF: Final = 60.0
 """Most seconds between two tries. AWS does not say how long it waits; here it is a second, then twice as long."""
 
@@ -254,7 +255,7 @@ class LogMapping(EventSourceMapping):
             return
         else:
             poller.retries.append(_Batch(remaining, tries + 1))
-        wait = min(2.0**tries, _MAX_BACKOFF)
+        wait = _MAX_BACKOFF if tries >= _MAX_DOUBLINGS else 2.0**tries
         poller.not_before = self.now + wait
         self._note(f"to be tried again in {wait:g} s: {listed(remaining)}")
 

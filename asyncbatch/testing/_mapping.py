@@ -164,6 +164,7 @@ class EventSourceMapping(ABC):
         self._environments: Final[list[Environment]] = []
         self._environments_made = 0
         self._in_flight = 0
+        self._last_noted = 0.0
 
     # --- for tests ------------------------------------------------------------------------------------
 
@@ -187,8 +188,8 @@ class EventSourceMapping(ABC):
             if len(self.invocations) > max_invocations:
                 message = f"no end after {max_invocations} invocations{self._tail()}"
                 raise RuntimeError(message)
-        if math.isfinite(until):
-            self.now = max(self.now, until)
+        # Without an end that was set, the last thing that happened is the end: not a poll that found nothing.
+        self.now = max(self.now, until) if math.isfinite(until) else self._last_noted
         return self
 
     def close(self) -> None:
@@ -318,6 +319,7 @@ class EventSourceMapping(ABC):
         heapq.heappush(self._agenda, (at, next(self._numbers), action))
 
     def _note(self, text: str) -> None:
+        self._last_noted = self.now
         self.journal.append(f"{self.now:10.3f} s  {text}")
 
     def _happens(self, rate: float) -> bool:
