@@ -360,6 +360,17 @@ def discard_loop(kept: KeptLoop | None = None) -> None:
     kept.discard()
 
 
+def let_go_of_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Let tasks be collected that were kept because their loop was given up.
+
+    Args:
+        loop: The loop; the coroutines on it have been closed.
+    """
+    for tasks in _buried:
+        tasks -= {task for task in tasks if task.get_loop() is loop}
+    _buried[:] = filter(None, _buried)
+
+
 def is_inside_loop() -> bool:
     """Whether an event loop runs in this thread."""
     # The function that raises when there is none costs ten times as much.

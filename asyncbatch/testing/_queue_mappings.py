@@ -140,18 +140,27 @@ class QueueMapping(EventSourceMapping):
         self._later(self.now, self._poll)
 
     def _receive(self) -> None:
+        """Receive, as often as it takes, until the batch is full or nothing is visible."""
+        while self._receive_once():
+            pass
+
+    def _receive_once(self) -> bool:
+        """Receive what is visible; say whether there may be more."""
+        found = False
         for message in self._receivable():
             if len(self._gathered) >= self._batch_size:
-                break
+                return False
             if self._max_receives is not None and message.receives >= self._max_receives:
                 self._move_to_dead_letters(message)
                 continue
             if not self._gathered:
                 self._gathering_since = self.now
+            found = True
             message.receives += 1
             message.visible_at = self.now if self._is_copied() else self.now + self._visibility
             self._gathered.append(_Receipt(message, message.receives, self._received(message)))
             self._later(message.visible_at, self._poll)
+        return found
 
     def _receivable(self) -> Iterator[_Message]:
         """The messages that a receive may return now, in the order in which it looks at them."""

@@ -9,6 +9,7 @@ from typing import Any, Final, Self, final
 
 from asyncbatch._loop import (
     discard_loop,
+    let_go_of_tasks,
     loop_that_is_set,
     refuse_running_loop,
     shutdown_loop,
@@ -100,8 +101,11 @@ class VirtualClock:
                 shutdown_loop()
         finally:
             for each in self._loops:
-                _bury(each)
+                _end_tasks(each)
             discard_loop()
+            for each in self._loops:
+                let_go_of_tasks(each)
+                each.close()
             self._loops.clear()
             _loops_are_virtual.end()
             _current.clock = before
@@ -153,11 +157,10 @@ def _policy() -> Any:
     return asyncio.get_event_loop_policy() if get is None else get()  # pyright: ignore[reportDeprecated]
 
 
-def _bury(loop: VirtualLoop) -> None:
+def _end_tasks(loop: VirtualLoop) -> None:
     """End what is left on a loop that never runs again."""
     for task in asyncio.all_tasks(loop):
         forget(task)
         with contextlib.suppress(BaseException):
             coroutine: Any = task.get_coro()
             coroutine.close()
-    loop.close()

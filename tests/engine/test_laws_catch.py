@@ -1,13 +1,12 @@
 """Each law is seen failing: one deliberate defect at a time, put into the engine, and the law that must notice."""
 
-import inspect
 import logging
 import random
-import textwrap
 
 import laws
 import pytest
 import test_laws
+from defects import mutated
 from histories import draw, live_through
 
 from asyncbatch import EventSource, _invocation, _lanes
@@ -244,17 +243,6 @@ MUTANTS = {
 Equivalent, and so not here: a failure that `Ledger._settle` does not put above a success (`Run._attempt` does not
 write one beside the other), and a loop that is kept in spite of a named straggler (the leak check finds it, too).
 """
-
-
-def mutated(function, text, instead):
-    """The function's code with one defect in it."""
-    source = textwrap.dedent(inspect.getsource(function))
-    source = source.removeprefix("@property\n")
-    assert text in source, f"{function.__qualname__} has changed: give the mutant new text"
-    namespace = {}
-    broken = "from __future__ import annotations\n" + source.replace(text, instead, 1)
-    exec(compile(broken, "<mutant>", "exec"), dict(function.__globals__), namespace)
-    return namespace[function.__name__].__code__
 
 
 def histories_that_break(law):
