@@ -255,7 +255,7 @@ def queue_messages(messages: Sequence[Mapping[str, Any]], queue_arn: str) -> dic
         queue_arn: The queue's ARN.
 
     Raises:
-        InvalidEventError: the ARN is none of a queue, or a message is no object.
+        InvalidEventError: the ARN is none of a queue, or a message is not what ``receive_message`` gives.
     """
     parts = queue_arn.split(":")
     if len(parts) != _ARN_PARTS or parts[2] != "sqs":
@@ -266,7 +266,17 @@ def queue_messages(messages: Sequence[Mapping[str, Any]], queue_arn: str) -> dic
             raise InvalidEventError(
                 f"must be an object, but is {type(message).__name__}", f"message {position}"
             )
+        if not _are_attributes(message.get("MessageAttributes") or {}):
+            problem = "must map names to values with their types"
+            raise InvalidEventError(problem, f"message {position}.MessageAttributes")
     return {"Records": [_queue_message(message, queue_arn, parts[3]) for message in messages]}
+
+
+def _are_attributes(attributes: Any) -> bool:
+    return is_object(attributes) and all(
+        is_object(each) and isinstance(each.get("BinaryValue", ""), bytes | str)
+        for each in attributes.values()
+    )
 
 
 _ARN_PARTS: Final = 6

@@ -322,6 +322,13 @@ def test_a_received_message_that_is_no_object_is_refused_by_position() -> None:
         queue_messages([RECEIVED, "x"], QUEUE)  # type: ignore[list-item]
 
 
+@pytest.mark.parametrize("attributes", ["x", [1], {"a": 5}, {"a": "x"}, {"a": {"BinaryValue": 5}}], ids=str)
+def test_a_received_message_with_odd_attributes_is_refused_by_position(attributes: Any) -> None:
+    message = RECEIVED | {"MessageAttributes": attributes}
+    with pytest.raises(InvalidEventError, match=r"message 1\.MessageAttributes: must map names to values"):
+        queue_messages([RECEIVED, message], QUEUE)
+
+
 async def test_received_messages_are_processed_by_the_same_rules(counting: Any) -> None:
     messages = [{**RECEIVED, "MessageId": f"m-{n}"} for n in range(3)]
     report = await BatchEngine().process_messages(messages, counting, queue_arn=QUEUE)
