@@ -273,7 +273,10 @@ def _no_position(_: RawRecord) -> None:
 def _integer(text: str) -> int | None:
     # Sequence numbers are big integers in text (Kinesis: up to 129 digits). Hand-made events may hold
     # other text: their position in the batch is all the order there is.
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
+
+
+_DIGITS: Final = 640  # `int` refuses longer ones where an interpreter is set to refuse as much as it can
 
 
 def _one(_: RawRecord) -> Hashable:

@@ -236,6 +236,14 @@ def test_offsets_that_do_not_ascend_raise_too_but_only_within_their_partition() 
         report_on(event, [False, True, True]).response()
 
 
+@pytest.mark.parametrize("source", STREAMS)
+def test_a_number_that_is_longer_than_integers_may_be_leaves_the_order_to_the_position(
+    source: EventSource,
+) -> None:
+    event = renumbered(source, ["1", "9" * 5_000, "3"])
+    assert positions(report_on(event, [True, False, True])) == [1]
+
+
 def test_numbers_that_are_none_leave_the_order_to_the_position() -> None:
     event = renumbered(KINESIS, ["shard-b", "shard-a", "\N{SUPERSCRIPT TWO}"])
     assert report_on(event, [True, False, False]).checkpoint == "shard-a"
