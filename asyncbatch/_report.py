@@ -239,7 +239,7 @@ class BatchReport:
         for position, raw in enumerate(self._batch.raws):
             number = rules.position(raw)
             if number is None:
-                return
+                continue
             unit = rules.unit(raw)
             if number < last.get(unit, number):
                 raise SequenceOrderError(position)

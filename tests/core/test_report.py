@@ -249,6 +249,12 @@ def test_numbers_that_are_none_leave_the_order_to_the_position() -> None:
     assert report_on(event, [True, False, False]).checkpoint == "shard-a"
 
 
+def test_numbers_that_do_not_ascend_raise_also_where_one_between_them_is_none() -> None:
+    report = report_on(renumbered(KINESIS, ["2", "shard-a", "1"]), [False, False, False])
+    with pytest.raises(SequenceOrderError, match="record 2 "):
+        report.response()
+
+
 def test_equal_numbers_are_copies_and_no_disorder() -> None:
     assert report_on(renumbered(KINESIS, ["1", "1", "2"]), [True, False, True]).checkpoint == "1"
 
