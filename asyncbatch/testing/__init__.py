@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         sqs_fifo_event,
     )
     from asyncbatch.testing._kafka_mapping import KafkaMapping
+    from asyncbatch.testing._malformed import MalformedEvent, malformed_events
     from asyncbatch.testing._mapping import (
         EventSourceMapping,
         RecordState,
@@ -72,6 +73,7 @@ __all__ = [
     "LambdaContext",
     "LeftoverTaskError",
     "LivelockError",
+    "MalformedEvent",
     "NotSimulatedError",
     "RecordState",
     "RuntimeApi",
@@ -93,6 +95,7 @@ __all__ = [
     "hang",
     "kafka_event",
     "kinesis_event",
+    "malformed_events",
     "run_virtual",
     "sample_event",
     "scripted",
@@ -123,6 +126,7 @@ _MODULES = {
         "sqs_fifo_event",
     ),
     "_kafka_mapping": ("KafkaMapping",),
+    "_malformed": ("MalformedEvent", "malformed_events"),
     "_mapping": ("EventSourceMapping", "RecordState", "SimulatedInvocation", "SimulatedRecord"),
     "_queue_mappings": ("SqsFifoMapping", "SqsMapping"),
     "_runtime_api": ("ErrorReply", "Invocation", "InvocationResult", "RuntimeApi"),
