@@ -37,13 +37,15 @@ class _Alone:
 
 
 def hashable(identifier: Any) -> Hashable:
-    """An item identifier as something that can be looked up: Kafka's is a dict."""
-    name: Hashable = identifier
-    try:
-        hash(name)
-    except TypeError:
-        name = tuple(identifier.values()) if hasattr(identifier, "values") else repr(identifier)
-    return name
+    """An item identifier as something that can be looked up, and is not taken for another.
+
+    Kafka's is a dict. A malformed record's may be anything: 5, 5.0 and true are three in JSON, one in Python.
+    """
+    if isinstance(identifier, str | None):
+        return identifier
+    if hasattr(identifier, "items"):
+        return tuple([(name, hashable(part)) for name, part in identifier.items()])
+    return type(identifier).__name__, repr(identifier)
 
 
 def is_usable(identifier: Any) -> bool:
@@ -81,7 +83,18 @@ def _lenient(key: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lenient
 
 
-message_group: Final = _lenient(lambda raw: raw["attributes"]["MessageGroupId"] or None)
+def _lenient_key(key: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same for a key, with None also where it cannot be one."""
+
+    def lenient(raw: Any) -> Any:
+        value = key(raw)
+        hash(value)
+        return value
+
+    return _lenient(lenient)
+
+
+message_group: Final = _lenient_key(lambda raw: raw["attributes"]["MessageGroupId"] or None)
 """The message group of an SQS record; None where it has none."""
 
 
@@ -113,10 +126,10 @@ def _lenient_row(source: EventSource) -> SourceRules:
     return rules._replace(
         identifiers=names,
         identifier=_lenient(lenient),
-        native_key=None if rules.native_key is None else _lenient(rules.native_key),
-        sequential_key=_lenient(rules.sequential_key),
-        unit=_lenient(rules.unit),
-        position=_lenient(rules.position),
+        native_key=None if rules.native_key is None else _lenient_key(rules.native_key),
+        sequential_key=_lenient_key(rules.sequential_key),
+        unit=_lenient_key(rules.unit),
+        position=_lenient(lambda raw: position if type(position := rules.position(raw)) is int else None),
     )
 
 

@@ -110,12 +110,12 @@ def _get_records_from_event(event: dict[str, Any], processor: BasePartialProcess
     """The records of an event, in its order; those of Kafka's topic-partitions one after another."""
     if getattr(processor, "event_type", None) is EventType.Kafka:
         partitions: Any = event.get("records", {})
-        if not partitions or not issubclass(type(partitions), dict):
+        lists: list[Any] = list(partitions.values()) if issubclass(type(partitions), dict) else []
+        if not lists or not all(issubclass(type(each), list) for each in lists):
             raise UnexpectedBatchTypeError(
                 "Invalid Kafka event structure. Expected 'records' to be a non-empty dict with "
                 "topic-partition keys."
             )
-        lists: list[Any] = list(partitions.values())
         return [record for partition in lists for record in partition]
     found: Any = event.get("Records", [])
     if not found or not issubclass(type(found), list):
