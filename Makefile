@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 SAM := .venv-sam/.installed
 MINISTACK := .venv-ministack/.installed
+FUZZ := .venv-fuzz/.installed
+FUZZ_SECONDS ?= 60
 CHECKED := asyncbatch pytest_asyncbatch.py $(wildcard examples/*.py) benchmarks $(wildcard tests/typing/*.py)
 # Every branch of what decides a record's fate. 3.11 has no eager tasks, so it cannot take the branches for them.
 GATE = $(shell $(BIN)/python -c 'import sys; print(100 if sys.version_info >= (3, 12) else 99)')
@@ -17,7 +19,7 @@ GATE = $(shell $(BIN)/python -c 'import sys; print(100 if sys.version_info >= (3
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint ruff types contracts format bench clean
+.PHONY: help demo test test-all lint ruff types contracts format bench fuzz clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; \
@@ -59,6 +61,9 @@ format: $(READY) ## Format the code
 bench: $(READY) ## Measure the overhead beside other ways to process a batch
 	$(BIN)/python -m benchmarks.overhead $(ARGS)
 
+fuzz: $(FUZZ) ## Look for events that break a promise, for FUZZ_SECONDS
+	$(<D)/bin/python tests/fuzzing/fuzz_events.py -max_total_time=$(FUZZ_SECONDS) $(ARGS)
+
 clean: ## Remove what make and the tools made, environments too
 	rm -rf .venv .venv-* .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf build dist htmlcov benchmarks/results
@@ -83,4 +88,14 @@ $(SAM) $(MINISTACK): | $(READY)
 	test -x $(@D)/bin/python || $(BIN)/python -m venv $(@D)
 	$(BIN)/uv pip install --quiet --python $(@D)/bin/python '$(REQUIREMENT)' \
 		|| $(@D)/bin/python -m pip install --quiet '$(REQUIREMENT)'
+	@touch $@
+
+# The fuzzer has wheels for some interpreters and systems only, and few people run it.
+$(FUZZ): pyproject.toml | $(READY)
+	test -x $(@D)/bin/python || $(BIN)/python -m venv $(@D)
+	$(BIN)/uv pip install --quiet --python $(@D)/bin/python --editable '.[pydantic]' 'atheris>=3.0' \
+		|| $(@D)/bin/python -m pip install --quiet --editable '.[pydantic]' 'atheris>=3.0' \
+		|| { echo "atheris cannot be installed for $$($(BIN)/python -V), so there is no fuzzing here: it has wheels" \
+			"for CPython 3.11 to 3.13 on Linux x86-64. In a fresh clone, make PYTHON=/path/to/python takes another." \
+			>&2; exit 1; }
 	@touch $@
