@@ -91,7 +91,9 @@ def test_base64_that_cannot_be_read(run: Any, event_of: Callable[..., Any], sour
 
 
 @pytest.mark.parametrize(
-    "value", [{"N": MARKER}, {"B": MARKER + "!"}, {"S": MARKER, "N": "1"}, {"N": "1" * 60}], ids=str
+    "value",
+    [{"N": MARKER}, {"B": MARKER + "!"}, {"S": MARKER, "N": "1"}, {"N": "1" * 60}, {MARKER: "x"}],
+    ids=str,
 )
 def test_a_dynamodb_value_that_cannot_be_read(
     run: Any, event_of: Callable[..., Any], value: dict[str, str]
