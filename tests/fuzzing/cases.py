@@ -88,6 +88,8 @@ def fresh_case(rng: random.Random, kind: str | None = None, *, undamaged: bool =
     if not undamaged:
         event = damaged(event, rng, rng.choice([0, 1, 1, 1, 2, 3]))
     words = {name: rng.choice(options) for name, options in CHOICES.items()}
+    if rng.random() < 0.5:  # without options, of which many do not fit together
+        words = {"entry": words["entry"]}
     if kind == "messages":
         words["entry"] = rng.choice(MESSAGES)
     elif words["entry"] in MESSAGES:

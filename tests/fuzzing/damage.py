@@ -146,6 +146,7 @@ ODD: list[Any] = [
     *({"S": CANARY, "N": "1"}, {"SS": [CANARY]}, {"NS": [CANARY]}, {"L": CANARY}, {"NULL": CANARY}),
     *("x" * 3000, CANARY, ENCODED[0], ENCODED[0] + "!", '{"a": ' + CANARY, '{"a": 1, "a": "' + CANARY + '"}'),
 ]
+_SECRETS = [value for value in ODD if CANARY in json.dumps(value)]
 NAMES = [
     *("Records", "records", "eventSource", "EventSource", "eventSourceARN", "eventSourceArn", "messageId"),
     *("attributes", "MessageGroupId", "kinesis", "sequenceNumber", "partitionKey", "dynamodb", "Keys"),
@@ -185,6 +186,17 @@ def _delete(event: Any, rng: random.Random) -> Any:
 def _replace(event: Any, rng: random.Random) -> Any:
     path = _place(event, rng) if rng.random() < 0.97 else ()
     return _set(event, path, copy.deepcopy(rng.choice(ODD)))
+
+
+def _spoil(event: Any, rng: random.Random) -> Any:
+    """Something odd in a payload, or in place of one, with the canary in it."""
+    places = [path for path, _ in nodes(event) if _is_content(path)]
+    path = rng.choice(places) if places else ()
+    parent = at(event, path[:-1]) if path else None
+    if isinstance(parent, dict) and _is_content(path[:-1]) and rng.random() < 0.5:
+        parent[CANARY] = parent.pop(path[-1])
+        return event
+    return _set(event, path, copy.deepcopy(rng.choice(_SECRETS))) if places else event
 
 
 def _blank(event: Any, rng: random.Random) -> Any:
@@ -283,7 +295,20 @@ def _shuffle(event: Any, rng: random.Random) -> Any:
 
 
 _WAYS = [
-    *(_delete, _replace, _replace, _blank, _blank, _duplicate, _retarget, _swap, _twin, _rename, _retype),
+    *(
+        _delete,
+        _replace,
+        _replace,
+        _blank,
+        _blank,
+        _spoil,
+        _duplicate,
+        _retarget,
+        _swap,
+        _twin,
+        _rename,
+        _retype,
+    ),
     *(_nest, _shuffle),
 ]
 
