@@ -127,7 +127,7 @@ def _read_kafka(event: Mapping[str, Any], named: EventSource | None) -> Batch:
     for name, records in partitions.items():
         if not _is_list(records):
             problem = f"must be a list, but is {type(records).__name__}"
-            raise InvalidEventError(problem, f"records[{name!r}]")
+            raise InvalidEventError(problem, f"records[{name!r:.100}]")
         raws += records
     if not raws:
         return Batch(rules_of(EventSource.KAFKA), (), (), 0)

@@ -173,12 +173,20 @@ def undone_work(result: object) -> str | None:
 # --- texts about errors: bounded, and never raising ---------------------------------------------------
 
 
+def encodable(text: str) -> str:
+    r"""A text without halves of characters, which JSON can escape (``"\ud83d"``) and UTF-8 cannot hold.
+
+    The log handlers of Lambda's runtime raise at those, and a warning would cost the reply.
+    """
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
 def describe(error: BaseException) -> str:
     """Type and text of an error, at most 1 KiB, whatever its ``__str__`` does."""
     name = type(error).__name__
     try:
         text = str(error)
-        return f"{name}: {text}"[:_TEXT_LIMIT] if text else name
+        return encodable(f"{name}: {text}"[:_TEXT_LIMIT]) if text else name
     except BaseException:  # noqa: BLE001 - a hostile __str__ must not decide more than this text
         return f"{name} (its text cannot be shown)"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, NotRequired, 
 
 from asyncbatch._errors import FailedBatchError, SequenceOrderError
 from asyncbatch._events import Batch
-from asyncbatch._ledger import TRACED_FAILURES, Ledger, SkipReason
+from asyncbatch._ledger import TRACED_FAILURES, Ledger, SkipReason, encodable
 from asyncbatch._records import ItemIdentifier
 from asyncbatch._sources import EventSource, Redelivery, SourceRules
 
@@ -267,6 +267,10 @@ class BatchReport:
         for position in sorted(self._ledger.failures)[:TRACED_FAILURES]:
             failure = self._ledger.failures[position]
             place = f" ({failure.trace})" if failure.trace else ""
-            yield f"  {self._identifier(position)}: {failure.message}{place}"
+            yield f"  {_shown(self._identifier(position))}: {failure.message}{place}"
         if self.still_running:
-            yield f"  still running: {', '.join(map(str, self.still_running[:TRACED_FAILURES]))}"
+            yield f"  still running: {', '.join(map(_shown, self.still_running[:TRACED_FAILURES]))}"
+
+
+def _shown(identifier: ItemIdentifier) -> str:
+    return encodable(f"{identifier!s:.200}")  # AWS's are shorter; hand-made events may have others
