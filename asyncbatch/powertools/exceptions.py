@@ -6,6 +6,8 @@ import traceback
 from types import TracebackType
 from typing import Final
 
+from asyncbatch._ledger import encodable
+
 ExceptionInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 """What `sys.exc_info` gives."""
 
@@ -38,7 +40,7 @@ class BaseBatchProcessingError(Exception):
 
 
 def _formatted(exception: ExceptionInfo) -> str:
-    return "".join(traceback.format_exception(*exception))[-_TEXT_LIMIT:]
+    return encodable("".join(traceback.format_exception(*exception))[-_TEXT_LIMIT:])
 
 
 class BatchProcessingError(BaseBatchProcessingError):

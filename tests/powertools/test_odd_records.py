@@ -5,7 +5,11 @@ import json
 import pytest
 from libraries import OURS, event_of, fails, handler_of, name_of, process, processor_of, records_of
 
-from asyncbatch.powertools.exceptions import UnexpectedBatchTypeError, UnreportableRecordError
+from asyncbatch.powertools.exceptions import (
+    BatchProcessingError,
+    UnexpectedBatchTypeError,
+    UnreportableRecordError,
+)
 
 
 def failing(text):
@@ -72,6 +76,14 @@ def test_a_fifo_queue_takes_groups_that_are_none(group, is_async):
     event = event_of("SQS", ["a", "bad b", "c"], groups=["g", "g", "g"])
     event["Records"][1]["attributes"]["MessageGroupId"] = group
     assert named(event, "SQS", is_async, fate=fails) == [name_of(event["Records"][1])]
+
+
+def test_half_a_character_in_an_errors_text_does_not_break_the_error_that_fails_the_batch(is_async):
+    processor = processor_of(OURS, "SQS", is_async=is_async)
+    handler = handler_of(lambda text: failing("no customer \ud83d"), is_async=is_async)
+    with pytest.raises(BatchProcessingError) as caught:
+        process(OURS, event_of("SQS", ["a"]), handler, processor, is_async=is_async)
+    assert rb"no customer \ud83d" in str(caught.value).encode()
 
 
 @pytest.mark.parametrize("log", [None, 5, "text", {"0": {}}], ids=str)
