@@ -26,7 +26,13 @@ FATES = (
         "raises",
     ),
     *("is cancelled", "exits", "ends a generator", "has its own base", "is a group", "cannot be shown"),
-    *("is of many words", "gives a coroutine", "gives a generator", "gives a future"),
+    *(
+        "is of half a character",
+        "is of many words",
+        "gives a coroutine",
+        "gives a generator",
+        "gives a future",
+    ),
     *("cancels itself", "cancels itself and waits", "hangs", "swallows"),
 )
 CHOICES: dict[str, tuple[Any, ...]] = {

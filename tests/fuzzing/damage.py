@@ -144,7 +144,15 @@ ODD: list[Any] = [
     *([], {}, [None], ["x"], [[]], {"x": 1}, {"S": "x"}, {"N": "1"}, {"N": CANARY}, {"B": CANARY + "!"}),
     *({"M": {"x": {"S": CANARY}}}, {CANARY: CANARY}, {"id": {}}, {"id": {"S": []}}, {"id": {"S": None}}),
     *({"S": CANARY, "N": "1"}, {"SS": [CANARY]}, {"NS": [CANARY]}, {"L": CANARY}, {"NULL": CANARY}),
-    *("x" * 3000, CANARY, ENCODED[0], ENCODED[0] + "!", '{"a": ' + CANARY, '{"a": 1, "a": "' + CANARY + '"}'),
+    *(
+        "x" * 3000,
+        "y" * 30_000,
+        CANARY,
+        ENCODED[0],
+        ENCODED[0] + "!",
+        '{"a": ' + CANARY,
+        '{"a": 1, "a": "' + CANARY + '"}',
+    ),
 ]
 _SECRETS = [value for value in ODD if CANARY in json.dumps(value)]
 NAMES = [

@@ -229,6 +229,8 @@ def text_complaints(seen: Seen) -> Iterator[Text]:
         if any(word in text for word in (CANARY, *ENCODED)):
             yield f"a text shows a record's content: {text[:300]!r}"
     for text in seen.texts:
+        if text != text.encode(errors="replace").decode():
+            yield f"a text cannot be encoded: {text[:300]!r}"
         if len(text) > (FACADES_LONGEST if is_through_facade(seen) else LONGEST):
             yield f"a text has {len(text)} characters: {text[:100]!r}"
 

@@ -106,6 +106,7 @@ RAISED: dict[str, Any] = {
     "has its own base": OwnError,
     "is a group": lambda: BaseExceptionGroup("as drawn", [asyncio.CancelledError()]),
     "cannot be shown": UnshowableError,
+    "is of half a character": lambda: ValueError("as drawn \ud83d"),
     "is of many words": lambda: ValueError("as drawn " * 10_000),
 }
 
@@ -204,14 +205,16 @@ class Handler:
 
 
 class _Log(logging.Handler):
-    """Notes what the package logs, tracebacks too."""
+    """Notes what the package logs, tracebacks too; raises, as Lambda's own does, at what cannot be encoded."""
 
     def __init__(self, texts: list[str]) -> None:
         super().__init__(logging.DEBUG)
         self._texts = texts
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._texts.append(self.format(record))
+        text = self.format(record)
+        text.encode()
+        self._texts.append(text)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from cases import fresh_case
 from oracle import complaints
 from runs import run_case
 
-from asyncbatch import InvalidEventError, _dynamodb, _events, _ledger, _records
+from asyncbatch import InvalidEventError, _dynamodb, _events, _ledger, _records, _report
 from asyncbatch._report import BatchReport
 from asyncbatch._scheduler import Run
 from asyncbatch.powertools import _processing, _turns
@@ -127,6 +127,18 @@ TEXTS = {
     "texts have no end": (
         _ledger.describe,
         "[:_TEXT_LIMIT]",
+        "",
+        "a text has",
+    ),
+    "half a character is kept": (
+        _ledger.encodable,
+        "text.isascii()",
+        "True",
+        "not an error of ours: UnicodeEncodeError",
+    ),
+    "an identifier is shown as a whole": (
+        _report._shown,
+        "!s:.200",
         "",
         "a text has",
     ),
