@@ -231,7 +231,7 @@ def _kafka_identifiers(raws: Sequence[RawRecord]) -> list[Hashable]:
     keys: set[type] = {type(raw.get("key")) for raw in raws}
     if topics != {str} or partitions != {int} or offsets != {int} or not keys <= _KAFKA_KEY_TYPES:
         raise ValueError  # `_kafka_problem` says what is wrong
-    if not all(topic for topic, _, _ in names):
+    if not all([topic and partition >= 0 for topic, partition, _ in names]):  # noqa: C419 - a generator takes longer
         raise ValueError  # likewise
     return list(names)
 
@@ -241,6 +241,9 @@ def _kafka_problem(raw: RawRecord) -> tuple[str, str] | None:
     for name in ("partition", "offset"):
         if problem is None and type(raw.get(name)) is not int:
             problem = f".{name}", f"must be an integer, but is {type(raw.get(name)).__name__}"
+    if problem is None and raw["partition"] < 0:
+        # A reply names topic `t-` with partition 1, and topic `t` with partition -1, by one text.
+        problem = ".partition", "must not be negative"
     if problem is None and type(raw.get("key")) not in _KAFKA_KEY_TYPES:
         problem = ".key", f"must be text or null, but is {type(raw.get('key')).__name__}"
     return problem

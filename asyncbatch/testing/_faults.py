@@ -180,7 +180,7 @@ _FIELDS: Final[dict[EventSource, dict[tuple[str, ...], dict[str, Any]]]] = {
     },
     EventSource.KAFKA: {
         ("topic",): _ODD,
-        ("partition",): _ODD_NUMBERS,
+        ("partition",): {**_ODD_NUMBERS, "negative": -1},
         ("offset",): _ODD_NUMBERS,
         ("key",): {"a number": 5, "a list": ["x"]},
     },

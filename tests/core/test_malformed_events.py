@@ -144,6 +144,9 @@ ROWS = [
         changed(KAFKA, ("records", "t-0"), {}), "records['t-0']: must be a list", id="kafka no list"
     ),
     pytest.param(record(KAFKA, value="x"), "record 1: must be an object", id="kafka record a text"),
+    pytest.param(
+        record(KAFKA, "partition", value=-1), "record 1.partition: must not be negative", id="kafka negative"
+    ),
     *(
         pytest.param(
             record(KAFKA, name, value=value),
@@ -253,6 +256,14 @@ def test_the_same_identifier_twice_is_reported_once_if_any_copy_fails() -> None:
         assert len(calls) == 3
 
 
+def test_no_two_topic_partitions_have_one_name(counting: Any) -> None:
+    event = kafka_event(["1", "2"], partitions=[0, 1])
+    for log, topic, partition in zip(event["records"].values(), ("t-", "t"), (1, -1), strict=True):
+        log[0] |= {"topic": topic, "partition": partition}
+    with pytest.raises(InvalidEventError, match=r"record 1\.partition: must not be negative"):
+        BatchEngine().run(event, counting)
+
+
 # --- the fast way and a slow one agree ----------------------------------------------------------------
 
 
@@ -299,7 +310,8 @@ def is_kafka_record(record: object) -> bool:
     if not isinstance(record.get("key"), str | None):
         return False
     numbers = [record.get("partition"), record.get("offset")]
-    return all(isinstance(each, int) and not isinstance(each, bool) for each in numbers)
+    good = all(isinstance(each, int) and not isinstance(each, bool) for each in numbers)
+    return good and record["partition"] >= 0
 
 
 def is_good(event: object) -> bool:

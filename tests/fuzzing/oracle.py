@@ -92,7 +92,7 @@ def is_typed(value: Any) -> bool:
 def read_kafka(raw: Any) -> Row | None:
     topic, partition, offset = part(raw, "topic"), part(raw, "partition"), part(raw, "offset")
     good = is_text(topic) and is_whole(partition) and is_whole(offset)
-    if not good or not isinstance(part(raw, "key"), str | None):
+    if not good or partition < 0 or not isinstance(part(raw, "key"), str | None):
         return None
     name = {"partition": f"{topic}-{partition}", "offset": offset}
     return Row(name_in(raw), name, (topic, partition), offset)

@@ -240,6 +240,8 @@ def run_case(case: Case) -> Seen:
     logger.propagate = False
     try:
         seen.reply = _through_engine(seen) if case.entry in {*ENGINE, *MESSAGES} else _through_facade(seen)
+    except KeyboardInterrupt:
+        raise  # no case raises it: somebody wants to stop
     except BaseException as error:
         seen.error = error
         seen.texts += [str(error), repr(error), *traceback.format_exception_only(error)]
