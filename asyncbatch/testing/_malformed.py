@@ -70,7 +70,7 @@ class MalformedEvent:
 
 def malformed_events(
     source: EventSource, event: Event | None = None, *, seed: int = 0
-) -> Iterator[MalformedEvent]:
+) -> list[MalformedEvent]:
     """Damage a good event in every way that has cost records somewhere, one way at a time.
 
     Identifiers that are missing, empty, null, of a wrong type, or there twice; records that are none; containers
@@ -95,7 +95,7 @@ def malformed_events(
             six orders as `sample_event` has them.
         seed: What the sample's identifiers are drawn from.
 
-    Yields:
+    Returns:
         The malformed events, each an event of its own, in the same order every time.
 
     Raises:
@@ -107,9 +107,12 @@ def malformed_events(
     if len(batch.raws) < _LEAST:
         message = f"event: two records or more are needed, but it has {len(batch.raws)}"
         raise ValueError(message)
-    for fault in faults_of(source):
-        changed = fault.change(copy.deepcopy(good))
-        yield MalformedEvent(name=fault.name, source=source, event=changed, expected=fault.expected)
+    return [
+        MalformedEvent(
+            name=fault.name, source=source, event=fault.change(copy.deepcopy(good)), expected=fault.expected
+        )
+        for fault in faults_of(source)
+    ]
 
 
 # --- what is wrong with a reply -----------------------------------------------------------------------
