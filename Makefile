@@ -15,11 +15,14 @@ CHECKED := asyncbatch pytest_asyncbatch.py $(wildcard examples/*.py) benchmarks 
 # Every branch of what decides a record's fate. 3.11 has no eager tasks, so it cannot take the branches for them.
 GATE = $(shell $(BIN)/python -c 'import sys; print(100 if sys.version_info >= (3, 12) else 99)')
 
+SOAK_WORLDS ?= 2000000
+SOAK_SECONDS ?= 3600
+
 # Behind a proxy that signs for itself, the system knows its certificate and uv's own list does not.
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint ruff types contracts format bench fuzz clean
+.PHONY: help demo test test-all lint ruff types contracts format bench fuzz soak clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; \
@@ -63,6 +66,10 @@ bench: $(READY) ## Measure the overhead beside other ways to process a batch
 
 fuzz: $(FUZZ) ## Look for events that break a promise, for FUZZ_SECONDS
 	$(<D)/bin/python tests/fuzzing/fuzz_events.py -max_total_time=$(FUZZ_SECONDS) $(ARGS)
+
+soak: $(READY) ## Let millions of simulated worlds live, then invoke a function for an hour
+	$(BIN)/python tests/simulation/soak.py --worlds $(SOAK_WORLDS) --first 1000000
+	$(BIN)/python tests/simulation/soak_runtime.py --seconds $(SOAK_SECONDS)
 
 clean: ## Remove what make and the tools made, environments too
 	rm -rf .venv .venv-* .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
