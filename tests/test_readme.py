@@ -22,7 +22,7 @@ def handler(block: str) -> BatchHandler:
 
 
 def test_the_readme_has_the_examples_that_are_tested_here():
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
 
 
 def test_the_first_example_is_a_lambda_function():
@@ -38,6 +38,12 @@ def test_the_test_that_the_readme_shows_passes():
     for block in BLOCKS[:2]:
         exec(compile(block, "README.md", "exec"), names)
     names["test_a_bad_order_comes_back_alone"]()  # type: ignore[operator]  # it is a function
+
+
+def test_the_simulated_queue_that_the_readme_shows_loses_nothing(sqs_mapping):
+    names: dict[str, object] = {"__name__": "readme"}
+    exec(compile(BLOCKS[3], "README.md", "exec"), names)
+    names["test_no_order_is_lost"](sqs_mapping)  # type: ignore[operator]  # it is a function
 
 
 def test_the_second_example_validates_and_injects():
