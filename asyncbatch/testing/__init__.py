@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from asyncbatch.testing._kafka_mapping import KafkaMapping
     from asyncbatch.testing._malformed import MalformedEvent, malformed_events
     from asyncbatch.testing._mapping import (
+        ConditionOptions,
         EventSourceMapping,
         RecordState,
         SimulatedInvocation,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ConditionOptions",
     "DeadlockError",
     "DynamoDBMapping",
     "EmulatorResult",
@@ -127,7 +129,13 @@ _MODULES = {
     ),
     "_kafka_mapping": ("KafkaMapping",),
     "_malformed": ("MalformedEvent", "malformed_events"),
-    "_mapping": ("EventSourceMapping", "RecordState", "SimulatedInvocation", "SimulatedRecord"),
+    "_mapping": (
+        "ConditionOptions",
+        "EventSourceMapping",
+        "RecordState",
+        "SimulatedInvocation",
+        "SimulatedRecord",
+    ),
     "_queue_mappings": ("SqsFifoMapping", "SqsMapping"),
     "_runtime_api": ("ErrorReply", "Invocation", "InvocationResult", "RuntimeApi"),
     "_runtime_process": ("RuntimeProcess", "RuntimeProcessError"),

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import ClassVar, Final, Literal, final
+from typing import ClassVar, Final, Literal, Unpack, final
 
 from asyncbatch._sources import EventSource
 from asyncbatch.testing._environment import LambdaFunction
 from asyncbatch.testing._events import Event, kafka_envelope, kafka_record
 from asyncbatch.testing._log_mappings import LogMapping
-from asyncbatch.testing._mapping import Conditions, SimulatedRecord, check_range
-from asyncbatch.testing._schedules import ScheduleName
+from asyncbatch.testing._mapping import ConditionOptions, Conditions, SimulatedRecord, check_range
 
 _REGION: Final = "eu-west-1"
 _TOPIC: Final = "orders"
@@ -41,14 +40,7 @@ class KafkaMapping(LogMapping):
         redelivers: ``"named"`` or ``"from lowest named"``: the two readings.
         on_failure: Whether there is a destination for what is discarded; without one it is lost.
         retention: Seconds for which the topic keeps a record.
-        function_timeout: Seconds that an invocation may take; then its process is killed and the batch failed.
-        report_batch_item_failures: Whether the mapping has ``ReportBatchItemFailures``: else no reply is read.
-        duplicate_rate: How likely it is that a reply gets lost, so that the batch comes again.
-        crash_rate: How likely it is that a process crashes, if its invocation lasts to that moment: somewhere
-            between a thousandth of the function's timeout and all of it.
-        seed: What is random is drawn from it, also the order in which ready tasks run; None keeps asyncio's order.
-        schedule: How tasks are ordered; see `VirtualLoop`.
-        virtual: Whether time is virtual; otherwise the function may use threads and sockets, and waits for real.
+        conditions: What every mapping has: see `ConditionOptions`.
 
     Raises:
         InvalidOptionError: AWS would refuse an option, or two of them together.
@@ -69,26 +61,12 @@ class KafkaMapping(LogMapping):
         redelivers: Literal["named", "from lowest named"] = "named",
         on_failure: bool = False,
         retention: float = 604_800.0,
-        function_timeout: float = 3.0,
-        report_batch_item_failures: bool = True,
-        duplicate_rate: float = 0.0,
-        crash_rate: float = 0.0,
-        seed: int | None = 0,
-        schedule: ScheduleName = "shuffle",
-        virtual: bool = True,
+        **conditions: Unpack[ConditionOptions],
     ) -> None:
         check_range("partitions", partitions, 1, 10_000)
         super().__init__(
             function,
-            Conditions(
-                function_timeout=function_timeout,
-                report_batch_item_failures=report_batch_item_failures,
-                duplicate_rate=duplicate_rate,
-                crash_rate=crash_rate,
-                seed=seed,
-                schedule=schedule,
-                virtual=virtual,
-            ),
+            Conditions(**conditions),
             pollers=[_TOPIC],
             batch_size=batch_size,
             window=maximum_batching_window,

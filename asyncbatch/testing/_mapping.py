@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypedDict, final
 
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch._sources import EventSource
@@ -99,22 +99,20 @@ class SimulatedInvocation:
     verdict: Verdict
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """What the invocations of every mapping meet.
+class ConditionOptions(TypedDict, total=False):
+    """What the invocations of every mapping meet, whatever its event source.
 
     Attributes:
-        function_timeout: Seconds that an invocation may take.
-        report_batch_item_failures: Whether replies are read.
-        duplicate_rate: How likely it is that a reply gets lost.
-        crash_rate: How likely it is that a process crashes.
-        seed: What is random is drawn from it; None keeps asyncio's order of ready tasks.
-        schedule: How tasks are ordered.
-        virtual: Whether time is virtual.
-
-    Raises:
-        InvalidOptionError: AWS would refuse one, or it cannot be simulated.
+        function_timeout: Seconds that an invocation may take, 3 as with Lambda; then its process is killed and the
+            batch failed.
+        report_batch_item_failures: Whether the mapping has ``ReportBatchItemFailures``; else no reply is read.
+        duplicate_rate: How likely it is that a reply gets lost, so that the batch comes again, and that a receive
+            leaves a standard queue's message visible.
+        crash_rate: How likely it is that a process crashes, if its invocation lasts to that moment: somewhere
+            between a thousandth of the function's timeout and all of it.
+        seed: What is random is drawn from it, also the order in which ready tasks run; None keeps asyncio's order.
+        schedule: How tasks are ordered; see `VirtualLoop`.
+        virtual: Whether time is virtual; otherwise the function may use threads and sockets, and waits for real.
     """
 
     function_timeout: float
@@ -124,6 +122,24 @@ class Conditions:
     seed: int | None
     schedule: ScheduleName
     virtual: bool
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """The same, checked and complete.
+
+    Raises:
+        InvalidOptionError: AWS would refuse an option, or it cannot be simulated.
+    """
+
+    function_timeout: float = 3.0
+    report_batch_item_failures: bool = True
+    duplicate_rate: float = 0.0
+    crash_rate: float = 0.0
+    seed: int | None = 0
+    schedule: ScheduleName = "shuffle"
+    virtual: bool = True
 
     def __post_init__(self) -> None:
         check_range("function_timeout", self.function_timeout, 0, 900, above=True)

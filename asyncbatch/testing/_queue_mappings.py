@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, final
+from typing import Any, ClassVar, Final, Unpack, final
 
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch._sources import EventSource
@@ -16,6 +16,7 @@ from asyncbatch.testing._environment import LambdaFunction
 from asyncbatch.testing._events import EPOCH_MS, add_group, receipt_handle, sqs_record
 from asyncbatch.testing._labels import label_of
 from asyncbatch.testing._mapping import (
+    ConditionOptions,
     Conditions,
     EventSourceMapping,
     RecordState,
@@ -24,7 +25,6 @@ from asyncbatch.testing._mapping import (
     check_range,
     listed,
 )
-from asyncbatch.testing._schedules import ScheduleName
 from asyncbatch.testing._verdicts import Verdict
 
 _POLLERS: Final = 5
@@ -243,14 +243,7 @@ class SqsMapping(QueueMapping):
         max_receive_count: Receives after which a message goes to the dead-letter queue; None for a queue without
             one, where a message that never succeeds comes again until the retention period is over.
         retention: Seconds for which the queue keeps a message.
-        function_timeout: Seconds that an invocation may take; then its process is killed and the batch failed.
-        report_batch_item_failures: Whether the mapping has ``ReportBatchItemFailures``: else no reply is read.
-        duplicate_rate: How likely it is that a receive leaves a message visible, and that a reply gets lost.
-        crash_rate: How likely it is that a process crashes, if its invocation lasts to that moment: somewhere
-            between a thousandth of the function's timeout and all of it.
-        seed: What is random is drawn from it, also the order in which ready tasks run; None keeps asyncio's order.
-        schedule: How tasks are ordered; see `VirtualLoop`.
-        virtual: Whether time is virtual; otherwise the function may use threads and sockets, and waits for real.
+        conditions: What every mapping has: see `ConditionOptions`.
 
     Raises:
         InvalidOptionError: AWS would refuse an option, or two of them together.
@@ -269,13 +262,7 @@ class SqsMapping(QueueMapping):
         visibility_timeout: float = 30.0,
         max_receive_count: int | None = 5,
         retention: float = 345_600.0,
-        function_timeout: float = 3.0,
-        report_batch_item_failures: bool = True,
-        duplicate_rate: float = 0.0,
-        crash_rate: float = 0.0,
-        seed: int | None = 0,
-        schedule: ScheduleName = "shuffle",
-        virtual: bool = True,
+        **conditions: Unpack[ConditionOptions],
     ) -> None:
         check_range("batch_size", batch_size, 1, 10_000)
         check_range("maximum_batching_window", maximum_batching_window, 0, 300)
@@ -288,15 +275,7 @@ class SqsMapping(QueueMapping):
             )
         super().__init__(
             function,
-            Conditions(
-                function_timeout=function_timeout,
-                report_batch_item_failures=report_batch_item_failures,
-                duplicate_rate=duplicate_rate,
-                crash_rate=crash_rate,
-                seed=seed,
-                schedule=schedule,
-                virtual=virtual,
-            ),
+            Conditions(**conditions),
             batch_size=batch_size,
             window=maximum_batching_window,
             concurrency=maximum_concurrency,
@@ -331,14 +310,7 @@ class SqsFifoMapping(QueueMapping):
         max_receive_count: Receives after which a message goes to the dead-letter queue, and the rest of its group
             goes on without it; None for a queue without one.
         retention: Seconds for which the queue keeps a message.
-        function_timeout: Seconds that an invocation may take; then its process is killed and the batch failed.
-        report_batch_item_failures: Whether the mapping has ``ReportBatchItemFailures``: else no reply is read.
-        duplicate_rate: How likely it is that a reply gets lost, so that the batch comes again.
-        crash_rate: How likely it is that a process crashes, if its invocation lasts to that moment: somewhere
-            between a thousandth of the function's timeout and all of it.
-        seed: What is random is drawn from it, also the order in which ready tasks run; None keeps asyncio's order.
-        schedule: How tasks are ordered; see `VirtualLoop`.
-        virtual: Whether time is virtual; otherwise the function may use threads and sockets, and waits for real.
+        conditions: What every mapping has: see `ConditionOptions`.
 
     Raises:
         InvalidOptionError: AWS would refuse an option, or two of them together.
@@ -356,28 +328,14 @@ class SqsFifoMapping(QueueMapping):
         visibility_timeout: float = 30.0,
         max_receive_count: int | None = 5,
         retention: float = 345_600.0,
-        function_timeout: float = 3.0,
-        report_batch_item_failures: bool = True,
-        duplicate_rate: float = 0.0,
-        crash_rate: float = 0.0,
-        seed: int | None = 0,
-        schedule: ScheduleName = "shuffle",
-        virtual: bool = True,
+        **conditions: Unpack[ConditionOptions],
     ) -> None:
         check_range("batch_size", batch_size, 1, 10)
         concurrency = 1000 if maximum_concurrency is None else maximum_concurrency
         check_range("maximum_concurrency", concurrency, 1, 1000)
         super().__init__(
             function,
-            Conditions(
-                function_timeout=function_timeout,
-                report_batch_item_failures=report_batch_item_failures,
-                duplicate_rate=duplicate_rate,
-                crash_rate=crash_rate,
-                seed=seed,
-                schedule=schedule,
-                virtual=virtual,
-            ),
+            Conditions(**conditions),
             batch_size=batch_size,
             window=0.0,
             concurrency=concurrency,

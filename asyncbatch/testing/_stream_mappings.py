@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, final
+from typing import Any, ClassVar, Final, Unpack, final
 
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch._sources import EventSource
 from asyncbatch.testing._environment import LambdaFunction
 from asyncbatch.testing._events import Event, dynamodb_record, kinesis_record
 from asyncbatch.testing._log_mappings import LogMapping, Poller
-from asyncbatch.testing._mapping import Conditions, SimulatedRecord, check_range
-from asyncbatch.testing._schedules import ScheduleName
+from asyncbatch.testing._mapping import ConditionOptions, Conditions, SimulatedRecord, check_range
 
 _REGION: Final = "eu-west-1"
 
@@ -41,14 +40,7 @@ class StreamMapping(LogMapping):
         on_failure: Whether there is a destination for what is discarded; without one it is lost.
         shards: Number of shards.
         retention: Seconds for which the stream keeps a record.
-        function_timeout: Seconds that an invocation may take; then its process is killed and the batch failed.
-        report_batch_item_failures: Whether the mapping has ``ReportBatchItemFailures``: else no reply is read.
-        duplicate_rate: How likely it is that a reply gets lost, so that the batch comes again.
-        crash_rate: How likely it is that a process crashes, if its invocation lasts to that moment: somewhere
-            between a thousandth of the function's timeout and all of it.
-        seed: What is random is drawn from it, also the order in which ready tasks run; None keeps asyncio's order.
-        schedule: How tasks are ordered; see `VirtualLoop`.
-        virtual: Whether time is virtual; otherwise the function may use threads and sockets, and waits for real.
+        conditions: What every mapping has: see `ConditionOptions`.
 
     Raises:
         InvalidOptionError: AWS would refuse an option, or two of them together.
@@ -68,13 +60,7 @@ class StreamMapping(LogMapping):
         on_failure: bool = False,
         shards: int = 1,
         retention: float = 86_400.0,
-        function_timeout: float = 3.0,
-        report_batch_item_failures: bool = True,
-        duplicate_rate: float = 0.0,
-        crash_rate: float = 0.0,
-        seed: int | None = 0,
-        schedule: ScheduleName = "shuffle",
-        virtual: bool = True,
+        **conditions: Unpack[ConditionOptions],
     ) -> None:
         check_range("parallelization_factor", parallelization_factor, 1, 10)
         check_range("tumbling_window", tumbling_window, 0, 900)
@@ -87,15 +73,7 @@ class StreamMapping(LogMapping):
             )
         super().__init__(
             function,
-            Conditions(
-                function_timeout=function_timeout,
-                report_batch_item_failures=report_batch_item_failures,
-                duplicate_rate=duplicate_rate,
-                crash_rate=crash_rate,
-                seed=seed,
-                schedule=schedule,
-                virtual=virtual,
-            ),
+            Conditions(**conditions),
             pollers=[
                 f"shardId-{shard:012}" for shard in range(shards) for _ in range(parallelization_factor)
             ],

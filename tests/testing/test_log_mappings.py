@@ -23,8 +23,8 @@ from asyncbatch.testing import (
 
 
 @pytest.fixture(autouse=True)
-def _quiet() -> None:
-    logging.getLogger("asyncbatch").setLevel(logging.CRITICAL)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "asyncbatch")
 
 
 def names(*failing: str) -> Callable[[Any, Any], Any]:
