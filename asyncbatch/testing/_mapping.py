@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypedDict, final
 
+from asyncbatch._engine import BatchHandler
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch._sources import EventSource
+from asyncbatch._threads import ThreadedHandler
 from asyncbatch.testing._environment import Ending, Environment, LambdaFunction
 from asyncbatch.testing._events import Event
 from asyncbatch.testing._schedules import ScheduleName
@@ -165,9 +167,11 @@ class EventSourceMapping(ABC):
 
     def __init__(self, function: LambdaFunction, conditions: Conditions) -> None:
         if not callable(function):
-            raise InvalidOptionError(
-                "function", "cannot be called", "Pass what Lambda calls: f(event, context)."
-            )
+            hint = "Pass what Lambda calls: f(event, context)."
+            raise InvalidOptionError("function", "cannot be called", hint)
+        if conditions.virtual and (threads := _own_threads(function)):
+            hint = "Use virtual=False: then it really waits."
+            raise InvalidOptionError("function", f"{threads}, which lives in real time", hint)
         self._function: Final = function
         self._conditions: Final = conditions
         self._rng: Final = random.Random(f"mapping {conditions.seed}")
@@ -458,6 +462,16 @@ class EventSourceMapping(ABC):
     def _tail(self) -> str:
         lines = "".join(f"\n{line}" for line in self.journal[-_TAIL:])
         return f"\nthe end of the journal:{lines}\nseed: {self._conditions.seed}"
+
+
+def _own_threads(function: LambdaFunction) -> str | None:
+    """What of a function of ours needs a thread, if anything does."""
+    if not isinstance(function, BatchHandler):
+        return None
+    if function.engine.guard_blocking:
+        return "has guard_blocking=True, a thread for its loop"
+    handler: object = function.handler  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - any
+    return "has a threaded handler" if isinstance(handler, ThreadedHandler) else None
 
 
 def _trouble(ending: Ending) -> str:

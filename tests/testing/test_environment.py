@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asyncbatch import SqsRecord, batch_handler
+from asyncbatch import InvalidOptionError, SqsRecord, batch_handler, threaded
 from asyncbatch.testing import (
     HandlerSpy,
     NotSimulatedError,
@@ -188,6 +188,24 @@ def test_what_cannot_be_simulated_is_told_although_a_handler_hides_it() -> None:
         mapping.send("a")
         with pytest.raises(NotSimulatedError, match="run_in_executor: a virtual loop has no threads"):
             mapping.run()
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (batch_handler(guard_blocking=True)(HandlerSpy()), "has guard_blocking=True, a thread for its loop"),
+        (batch_handler(threaded(lambda record: None)), "has a threaded handler"),
+    ],
+    ids=["guarded", "threaded"],
+)
+def test_functions_with_threads_of_their_own_are_refused_at_once(function: Any, text: str) -> None:
+    with pytest.raises(
+        InvalidOptionError, match=f"function: {text}, which lives in real time. Use virtual=False"
+    ):
+        SqsMapping(function)
+    with SqsMapping(function, virtual=False) as mapping:
+        mapping.send("a")
+        mapping.run().assert_all_done()
 
 
 def test_in_real_time_threads_work(environments: list[Environment]) -> None:
