@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from asyncbatch.testing._conditions import ConditionOptions
     from asyncbatch.testing._context import LambdaContext
     from asyncbatch.testing._emulator import EmulatorResult, RuntimeEmulator
     from asyncbatch.testing._events import (
@@ -20,13 +21,7 @@ if TYPE_CHECKING:
     )
     from asyncbatch.testing._kafka_mapping import KafkaMapping
     from asyncbatch.testing._malformed import MalformedEvent, malformed_events
-    from asyncbatch.testing._mapping import (
-        ConditionOptions,
-        EventSourceMapping,
-        RecordState,
-        SimulatedInvocation,
-        SimulatedRecord,
-    )
+    from asyncbatch.testing._mapping import EventSourceMapping
     from asyncbatch.testing._queue_mappings import SqsFifoMapping, SqsMapping
     from asyncbatch.testing._runtime_api import (
         ErrorReply,
@@ -45,6 +40,7 @@ if TYPE_CHECKING:
         succeed,
         swallow_cancellation,
     )
+    from asyncbatch.testing._simulated import RecordState, SimulatedInvocation, SimulatedRecord
     from asyncbatch.testing._spy import HandlerCall, HandlerSpy
     from asyncbatch.testing._stream_mappings import DynamoDBMapping, KinesisMapping
     from asyncbatch.testing._verdicts import Verdict
@@ -108,16 +104,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "_virtual_clock": ("VirtualClock",),
-    "_virtual_loop": (
-        "DeadlockError",
-        "LeftoverTaskError",
-        "LivelockError",
-        "NotSimulatedError",
-        "SimulationError",
-        "VirtualLoop",
-        "run_virtual",
-    ),
+    "_conditions": ("ConditionOptions",),
     "_context": ("LambdaContext",),
     "_emulator": ("EmulatorResult", "RuntimeEmulator"),
     "_events": (
@@ -129,21 +116,26 @@ _MODULES = {
     ),
     "_kafka_mapping": ("KafkaMapping",),
     "_malformed": ("MalformedEvent", "malformed_events"),
-    "_mapping": (
-        "ConditionOptions",
-        "EventSourceMapping",
-        "RecordState",
-        "SimulatedInvocation",
-        "SimulatedRecord",
-    ),
+    "_mapping": ("EventSourceMapping",),
     "_queue_mappings": ("SqsFifoMapping", "SqsMapping"),
     "_runtime_api": ("ErrorReply", "Invocation", "InvocationResult", "RuntimeApi"),
     "_runtime_process": ("RuntimeProcess", "RuntimeProcessError"),
     "_samples": ("sample_event",),
     "_scripted": ("block", "clean_up", "fail", "hang", "scripted", "succeed", "swallow_cancellation"),
+    "_simulated": ("RecordState", "SimulatedInvocation", "SimulatedRecord"),
+    "_spy": ("HandlerCall", "HandlerSpy"),
     "_stream_mappings": ("DynamoDBMapping", "KinesisMapping"),
     "_verdicts": ("Verdict",),
-    "_spy": ("HandlerCall", "HandlerSpy"),
+    "_virtual_clock": ("VirtualClock",),
+    "_virtual_loop": (
+        "DeadlockError",
+        "LeftoverTaskError",
+        "LivelockError",
+        "NotSimulatedError",
+        "SimulationError",
+        "VirtualLoop",
+        "run_virtual",
+    ),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

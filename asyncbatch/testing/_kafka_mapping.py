@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import ClassVar, Final, Literal, Unpack, final
 
 from asyncbatch._sources import EventSource
+from asyncbatch.testing._conditions import ConditionOptions, Conditions, check_range
 from asyncbatch.testing._environment import LambdaFunction
 from asyncbatch.testing._events import Event, kafka_envelope, kafka_record
 from asyncbatch.testing._log_mappings import LogMapping
-from asyncbatch.testing._mapping import ConditionOptions, Conditions, SimulatedRecord, check_range
+from asyncbatch.testing._simulated import SimulatedRecord
 
 _REGION: Final = "eu-west-1"
 _TOPIC: Final = "orders"

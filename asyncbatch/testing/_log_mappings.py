@@ -15,18 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from asyncbatch._errors import InvalidOptionError
+from asyncbatch.testing._conditions import Conditions, check_range
 from asyncbatch.testing._environment import LambdaFunction
 from asyncbatch.testing._events import EPOCH_MS, Event
 from asyncbatch.testing._labels import label_of
-from asyncbatch.testing._mapping import (
-    Conditions,
-    EventSourceMapping,
-    RecordState,
-    SimulatedInvocation,
-    SimulatedRecord,
-    check_range,
-    listed,
-)
+from asyncbatch.testing._mapping import EventSourceMapping
+from asyncbatch.testing._simulated import RecordState, SimulatedInvocation, SimulatedRecord, listed
 from asyncbatch.testing._verdicts import Verdict
 from asyncbatch.testing._windows import TumblingWindow, judge_state
 

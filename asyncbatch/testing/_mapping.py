@@ -13,142 +13,22 @@ import random
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypedDict, final
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from asyncbatch._engine import BatchHandler
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch._sources import EventSource
 from asyncbatch._threads import ThreadedHandler
+from asyncbatch.testing._conditions import Conditions
 from asyncbatch.testing._environment import Ending, Environment, LambdaFunction
 from asyncbatch.testing._events import Event
-from asyncbatch.testing._schedules import ScheduleName
+from asyncbatch.testing._simulated import RecordState, SimulatedInvocation, SimulatedRecord, listed
 from asyncbatch.testing._verdicts import Verdict, failed_batch, verdict_of
 
 if TYPE_CHECKING:
     from asyncbatch.testing._spy import HandlerSpy
 
-_SHOWN: Final = 10  # records in a line of the journal
-_WIDTH: Final = 40  # characters of a record's label there
 _TAIL: Final = 40  # lines of the journal in a failed assertion
-
-
-class RecordState(StrEnum):
-    """Where a record of the simulation is."""
-
-    WAITING = "waiting"
-    """In its event source, or in an invocation."""
-    DONE = "done"
-    """Taken as processed: deleted from its queue, or behind the checkpoint."""
-    DEAD_LETTER = "dead letter"
-    """Received too often, and moved to the dead-letter queue."""
-    DISCARDED = "discarded"
-    """Retried too often, or too old: on the failure destination if there is one."""
-    EXPIRED = "expired"
-    """Longer in its event source than that keeps records: gone."""
-
-
-@final
-@dataclass(slots=True, eq=False)
-class SimulatedRecord:
-    """A record, from the moment at which it was sent.
-
-    Attributes:
-        label: Its payload as text; tests call it by that.
-        lane: What its event source keeps in order; None where nothing does.
-        raw: The record as it stands in an event.
-        sent: When it was sent, in seconds of the simulation.
-        state: Where it is.
-        deliveries: How often the function got it.
-        lost: Whether it counts as done although a reply named it as failed, which was not read.
-    """
-
-    label: str
-    lane: Hashable
-    raw: dict[str, Any] = field(repr=False)
-    sent: float
-    state: RecordState = RecordState.WAITING
-    deliveries: int = 0
-    lost: bool = False
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class SimulatedInvocation:
-    """One call of the function.
-
-    Attributes:
-        number: Its number, from 1.
-        environment: The number of its environment, from 1.
-        began: When, in seconds of the simulation.
-        ended: When.
-        records: What it got.
-        event: The event.
-        reply: The reply as JSON text; None where there was none.
-        error: What the function raised.
-        verdict: What became of the batch.
-    """
-
-    number: int
-    environment: int
-    began: float
-    ended: float
-    records: tuple[SimulatedRecord, ...] = field(repr=False)
-    event: Event = field(repr=False)
-    reply: str | None
-    error: BaseException | None
-    verdict: Verdict
-
-
-class ConditionOptions(TypedDict, total=False):
-    """What the invocations of every mapping meet, whatever its event source.
-
-    Attributes:
-        function_timeout: Seconds that an invocation may take, 3 as with Lambda; then its process is killed and the
-            batch failed.
-        report_batch_item_failures: Whether the mapping has ``ReportBatchItemFailures``; else no reply is read.
-        duplicate_rate: How likely it is that a reply gets lost, so that the batch comes again, and that a receive
-            leaves a standard queue's message visible.
-        crash_rate: How likely it is that a process crashes, if its invocation lasts to that moment: somewhere
-            between a thousandth of the function's timeout and all of it.
-        seed: What is random is drawn from it, also the order in which ready tasks run; None keeps asyncio's order.
-        schedule: How tasks are ordered; see `VirtualLoop`.
-        virtual: Whether time is virtual; otherwise the function may use threads and sockets, and waits for real.
-    """
-
-    function_timeout: float
-    report_batch_item_failures: bool
-    duplicate_rate: float
-    crash_rate: float
-    seed: int | None
-    schedule: ScheduleName
-    virtual: bool
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conditions:
-    """The same, checked and complete.
-
-    Raises:
-        InvalidOptionError: AWS would refuse an option, or it cannot be simulated.
-    """
-
-    function_timeout: float = 3.0
-    report_batch_item_failures: bool = True
-    duplicate_rate: float = 0.0
-    crash_rate: float = 0.0
-    seed: int | None = 0
-    schedule: ScheduleName = "shuffle"
-    virtual: bool = True
-
-    def __post_init__(self) -> None:
-        check_range("function_timeout", self.function_timeout, 0, 900, above=True)
-        check_range("duplicate_rate", self.duplicate_rate, 0, 1)
-        check_range("crash_rate", self.crash_rate, 0, 1)
-        if self.crash_rate and not self.virtual:
-            raise InvalidOptionError("crash_rate", "cannot be had in real time", "Leave virtual=True.")
 
 
 class EventSourceMapping(ABC):
@@ -482,32 +362,3 @@ def _trouble(ending: Ending) -> str:
 
 
 _LEFT: Final = frozenset({RecordState.DEAD_LETTER, RecordState.DISCARDED, RecordState.EXPIRED})
-
-
-def listed(records: Sequence[SimulatedRecord]) -> str:
-    """Records for a line of the journal."""
-    names = ", ".join(shorten(record.label) for record in records[:_SHOWN])
-    more = f" and {len(records) - _SHOWN} more" if len(records) > _SHOWN else ""
-    return f"{names}{more}" if records else "no records"
-
-
-def shorten(label: str) -> str:
-    """A label for a line of the journal."""
-    return label if len(label) <= _WIDTH else f"{label[: _WIDTH - 1]}…"
-
-
-def check_range(name: str, value: float, low: float, high: float, *, above: bool = False) -> None:
-    """Refuse an option that AWS would refuse.
-
-    Args:
-        name: The option's name.
-        value: Its value.
-        low: The least that it may be.
-        high: The most.
-        above: Whether it has to be above the least.
-
-    Raises:
-        InvalidOptionError: it is out of range.
-    """
-    if not (low < value if above else low <= value) or value > high:
-        raise InvalidOptionError(name, f"is {value!r}", f"It goes from {low:g} to {high:g}.")

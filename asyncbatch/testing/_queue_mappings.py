@@ -12,19 +12,12 @@ from typing import Any, ClassVar, Final, Unpack, final
 
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch._sources import EventSource
+from asyncbatch.testing._conditions import ConditionOptions, Conditions, check_range
 from asyncbatch.testing._environment import LambdaFunction
 from asyncbatch.testing._events import EPOCH_MS, add_group, receipt_handle, sqs_record
 from asyncbatch.testing._labels import label_of
-from asyncbatch.testing._mapping import (
-    ConditionOptions,
-    Conditions,
-    EventSourceMapping,
-    RecordState,
-    SimulatedInvocation,
-    SimulatedRecord,
-    check_range,
-    listed,
-)
+from asyncbatch.testing._mapping import EventSourceMapping
+from asyncbatch.testing._simulated import RecordState, SimulatedInvocation, SimulatedRecord, listed
 from asyncbatch.testing._verdicts import Verdict
 
 _POLLERS: Final = 5

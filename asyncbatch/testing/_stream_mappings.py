@@ -13,10 +13,11 @@ from typing import Any, ClassVar, Final, Unpack, final
 
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch._sources import EventSource
+from asyncbatch.testing._conditions import ConditionOptions, Conditions, check_range
 from asyncbatch.testing._environment import LambdaFunction
 from asyncbatch.testing._events import Event, dynamodb_record, kinesis_record
 from asyncbatch.testing._log_mappings import LogMapping, Poller
-from asyncbatch.testing._mapping import ConditionOptions, Conditions, SimulatedRecord, check_range
+from asyncbatch.testing._simulated import SimulatedRecord
 
 _REGION: Final = "eu-west-1"
 
