@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -235,7 +234,6 @@ def test_its_thread_ends_with_it() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("environment 7")]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 has no eager tasks")
 def test_a_seed_reaches_the_loop() -> None:
     def order(seed: int) -> list[str]:
         spy = HandlerSpy(succeed(after=1))
