@@ -54,6 +54,7 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "LAMBDA_EXECUTOR": "local",
         "MINISTACK_HOST": "127.0.0.1",
         "SFTP_ENABLED": "0",
+        "TMPDIR": str(log.parent),  # it unpacks functions there, and leaves them
     }
     program = made_by_make(".venv-ministack", "ministack") / "bin" / "ministack"
     with log.open("w") as output:

@@ -1,0 +1,33 @@
+"""Whole chains: ministack's event sources and mappings, AWS's runtime client, functions written with asyncbatch."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "functions"))
+sys.path.insert(0, str(HERE))  # folders of tests are no packages
+
+from cloud import Clients, Cloud
+from journal import Journal
+
+
+@pytest.fixture(scope="session")
+def clients(ministack: str) -> Iterator[Clients]:
+    with contextlib.ExitStack() as exits:
+        yield Clients(ministack, exits)
+
+
+@pytest.fixture
+def cloud(clients: Clients) -> Iterator[Cloud]:
+    with contextlib.ExitStack() as exits:
+        yield Cloud(clients, exits)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    """What the test's functions note."""
+    return Journal(tmp_path / "journal")
