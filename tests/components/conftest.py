@@ -1,4 +1,4 @@
-"""Whole chains: ministack's event sources and mappings, AWS's runtime client, functions written with asyncbatch."""
+"""Whole chains: ministack's sources and mappings, AWS's runtime client, functions written with asyncbatch."""
 
 import contextlib
 import sys
@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "functions"))
-sys.path.insert(0, str(HERE))  # folders of tests are no packages
+sys.path.insert(0, str(Path(__file__).parent / "functions"))
+sys.path.insert(0, str(Path(__file__).parent))  # folders of tests are no packages
 
 from cloud import Clients, Cloud
 from journal import Journal

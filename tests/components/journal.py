@@ -66,6 +66,11 @@ class Journal:
         return set(names) - self.names("done").keys()
 
 
+def in_turns(lanes: Mapping[str, Sequence[str]]) -> list[str]:
+    """The first of every lane, then the second of every lane, and so on."""
+    return [name for turn in zip(*lanes.values(), strict=True) for name in turn]
+
+
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 25.0) -> None:
     """Look again and again, until the condition holds or a long time has passed."""
     until = time.monotonic() + seconds

@@ -2,7 +2,7 @@
 
 import json
 
-from journal import wait_until
+from journal import in_turns, wait_until
 
 
 def test_only_what_failed_comes_again_and_what_never_succeeds_goes_to_the_dead_letter_queue(cloud, journal):
@@ -28,17 +28,13 @@ def test_a_fifo_group_waits_for_its_failed_message_and_no_other_group_does(cloud
     function = cloud.function("noting.queue", JOURNAL=str(journal.path))
     # All are sent before there is a mapping, so that batches mix groups. ministack's mapping has one invocation
     # at a time for a whole FIFO queue; AWS has one per group.
-    turns = [
-        (name, group)
-        for names in zip(*lanes.values(), strict=True)
-        for name, group in zip(names, lanes, strict=True)
-    ]
-    cloud.send(queue, [({"name": name, "fails": fails.get(name, 0)}, group) for name, group in turns])
+    names = in_turns(lanes)
+    cloud.send(queue, [({"name": name, "fails": fails.get(name, 0)}, name[0]) for name in names])
 
     cloud.connect(queue.arn, function, partial=True)
 
     wait_until(lambda: not cloud.messages(queue), "the queue is empty")
-    assert journal.missing(name for name, _ in turns) == set()
+    assert journal.missing(names) == set()
     assert journal.out_of_order(lanes) == []
     began = journal.names("began")
     assert {name: began[name] for name in fails} == {"a-1": 3, "b-0": 2}

@@ -8,17 +8,16 @@ functions say `raise_on_failure="any"`, and the tests ask for no more than this 
 
 import json
 
-from journal import wait_until
+from journal import in_turns, wait_until
 
 
 def test_a_kinesis_batch_comes_again_until_all_of_it_is_done_and_partition_keys_stay_in_order(cloud, journal):
     lanes = {key: [f"{key}-{number}" for number in range(6)] for key in "abcdef"}
-    fails = {"b-2": 1, "e-3": 2}
-    names = [name for turn in zip(*lanes.values(), strict=True) for name in turn]
+    fails = {"b-2": 1, "e-3": 2}  # in different batches of one shard: the tries of each are its own
     stream, arn = cloud.stream(shards=2)
     entries = [
         {"Data": json.dumps({"name": name, "fails": fails.get(name, 0)}).encode(), "PartitionKey": name[0]}
-        for name in names
+        for name in in_turns(lanes)
     ]
     cloud.clients.kinesis.put_records(StreamName=stream, Records=entries)
     function = cloud.function("noting.kinesis", JOURNAL=str(journal.path))
@@ -30,9 +29,9 @@ def test_a_kinesis_batch_comes_again_until_all_of_it_is_done_and_partition_keys_
 
 def test_a_dynamodb_batch_comes_again_until_all_of_it_is_done_and_items_stay_in_order(cloud, journal):
     lanes = {key: [f"{key}-{number}" for number in range(6)] for key in "abcd"}
-    fails = {"b-2": 1, "c-3": 1}
+    fails = {"b-2": 1, "c-3": 1}  # in different batches
     table, arn = cloud.table("id")
-    for name in [name for turn in zip(*lanes.values(), strict=True) for name in turn]:
+    for name in in_turns(lanes):
         item = {"id": {"S": name[0]}, "name": {"S": name}, "fails": {"N": str(fails.get(name, 0))}}
         cloud.clients.dynamodb.put_item(TableName=table, Item=item)
     function = cloud.function("noting.dynamodb", JOURNAL=str(journal.path))
