@@ -295,7 +295,11 @@ class _Connection(http.server.BaseHTTPRequestHandler):
                 self._answer(HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:  # its process was killed while it posted: that is no reply
+            self.close_connection = True
+            return
         match self.path.removeprefix(_PREFIX).split("/")[1:]:
             case ["invocation", request_id, "response"]:
                 known = self._api.end(request_id, payload=_decode(body))

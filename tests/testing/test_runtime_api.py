@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -108,3 +109,17 @@ def test_other_paths_are_unknown(client: http.client.HTTPConnection, method: str
 
 def test_it_listens_on_this_machine_only(api: RuntimeApi) -> None:
     assert api.address.startswith("127.0.0.1:")
+
+
+@pytest.mark.parametrize("sent", ["", '{"batchItemFailures": ['])
+def test_a_reply_that_is_cut_off_is_none(
+    api: RuntimeApi, client: http.client.HTTPConnection, sent: str
+) -> None:
+    invocation = api.offer({}, timeout=3.0)
+    ask(client, "GET", "/invocation/next").read()
+    path = f"{PREFIX}/invocation/{invocation.request_id}/response"
+    with socket.create_connection((client.host, client.port)) as dying:
+        dying.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\n\r\n{sent}".encode())
+        dying.shutdown(socket.SHUT_WR)
+        assert dying.recv(1) == b"", "the server hung up"
+    assert (invocation.ended, invocation.payload) == (None, None)
