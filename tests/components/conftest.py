@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # folders of tests are no packag
 
 from cloud import Clients, Cloud
 from journal import Journal
+from simulated import Simulation
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +31,9 @@ def cloud(clients: Clients) -> Iterator[Cloud]:
 def journal(tmp_path: Path) -> Journal:
     """What the test's functions note."""
     return Journal(tmp_path / "journal")
+
+
+@pytest.fixture
+def simulation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulation:
+    """The same without a server; its functions note into a file of their own."""
+    return Simulation(tmp_path / "simulated", monkeypatch)

@@ -1,11 +1,14 @@
 """What a mapping outside of this project makes of replies, where it follows AWS."""
 
 import contextlib
+import json
 
 import pytest
 from cloud import Cloud
-from replies import REPLIES
+from replies import REPLIES, lambda_handler
 from verdicts import SIZE, deleted_for
+
+from asyncbatch.testing import SqsMapping
 
 ALL = set(range(SIZE))
 
@@ -41,3 +44,25 @@ def test_what_a_mapping_deletes(cloud, function, reply):
 @pytest.mark.parametrize(("reply", "deleted"), [("all ids", ALL), ("an exception", set())])
 def test_what_a_mapping_deletes_that_does_not_read_replies(cloud, function, reply, deleted):
     assert deleted_for(cloud, function, reply, partial=False) == deleted
+
+
+def deleted_in_simulation(reply, *, partial):
+    with SqsMapping(lambda_handler, report_batch_item_failures=partial, seed=None) as mapping:
+        for position in range(SIZE):
+            mapping.send({"reply": reply, "position": position})
+        mapping.run(until=1)
+    (invocation,) = mapping.invocations
+    order = [json.loads(record.label)["position"] for record in invocation.records]
+    done = {json.loads(label)["position"] for label in mapping.done}
+    return {place for place, position in enumerate(order) if position in done}  # by place in the batch
+
+
+@pytest.mark.parametrize("reply", DELETED)
+def test_the_simulated_mapping_agrees_where_this_one_follows_aws(reply):
+    expected = ALL if reply == "null for the list" else DELETED[reply]
+    assert deleted_in_simulation(reply, partial=True) == expected
+
+
+@pytest.mark.parametrize(("reply", "deleted"), [("all ids", ALL), ("an exception", set())])
+def test_the_simulated_mapping_agrees_where_replies_are_not_read(reply, deleted):
+    assert deleted_in_simulation(reply, partial=False) == deleted
