@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict, final
+from typing import Any, TypedDict, final
 
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch.testing._schedules import ScheduleName
@@ -59,12 +59,12 @@ class Conditions:
             raise InvalidOptionError("crash_rate", "cannot be had in real time", "Leave virtual=True.")
 
 
-def check_range(name: str, value: float, low: float, high: float, *, above: bool = False) -> None:
+def check_range(name: str, value: Any, low: float, high: float, *, above: bool = False) -> None:
     """Refuse an option that AWS would refuse.
 
     Args:
         name: The option's name.
-        value: Its value.
+        value: Its value, whatever that is.
         low: The least that it may be.
         high: The most.
         above: Whether it has to be above the least.
@@ -72,5 +72,23 @@ def check_range(name: str, value: float, low: float, high: float, *, above: bool
     Raises:
         InvalidOptionError: it is out of range.
     """
-    if not (low < value if above else low <= value) or value > high:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not (low < value if above else low <= value) or value > high:
         raise InvalidOptionError(name, f"is {value!r}", f"It goes from {low:g} to {high:g}.")
+
+
+def check_count(name: str, value: Any, low: int, high: int) -> None:
+    """Refuse a number of things that AWS would refuse; the same for whole numbers.
+
+    Args:
+        name: The option's name.
+        value: Its value, whatever that is.
+        low: The least that it may be.
+        high: The most.
+
+    Raises:
+        InvalidOptionError: it is out of range, or no whole number.
+    """
+    check_range(name, value, low, high)
+    if not isinstance(value, int):
+        raise InvalidOptionError(name, f"is {value!r}", "It is a whole number.")

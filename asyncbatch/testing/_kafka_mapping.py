@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final, Literal, Unpack, final
 
 from asyncbatch._sources import EventSource
-from asyncbatch.testing._conditions import ConditionOptions, Conditions, check_range
+from asyncbatch.testing._conditions import ConditionOptions, Conditions, check_count
 from asyncbatch.testing._environment import LambdaFunction
 from asyncbatch.testing._events import Event, kafka_envelope, kafka_record
 from asyncbatch.testing._log_mappings import LogMapping
@@ -64,7 +64,7 @@ class KafkaMapping(LogMapping):
         retention: float = 604_800.0,
         **conditions: Unpack[ConditionOptions],
     ) -> None:
-        check_range("partitions", partitions, 1, 10_000)
+        check_count("partitions", partitions, 1, 10_000)
         super().__init__(
             function,
             Conditions(**conditions),

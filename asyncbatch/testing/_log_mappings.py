@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from asyncbatch._errors import InvalidOptionError
-from asyncbatch.testing._conditions import Conditions, check_range
+from asyncbatch.testing._conditions import Conditions, check_count, check_range
 from asyncbatch.testing._environment import LambdaFunction
 from asyncbatch.testing._events import EPOCH_MS, Event
 from asyncbatch.testing._labels import label_of
@@ -70,9 +70,9 @@ class LogMapping(EventSourceMapping):
         retention: float,
     ) -> None:
         super().__init__(function, conditions)
-        check_range("batch_size", batch_size, 1, 10_000)
+        check_count("batch_size", batch_size, 1, 10_000)
         check_range("maximum_batching_window", window, 0, 300)
-        check_range("maximum_retry_attempts", max_retries, -1, 10_000)
+        check_count("maximum_retry_attempts", max_retries, -1, 10_000)
         check_range("retention", retention, 60, 31_536_000)
         if max_age != -1:
             check_range("maximum_record_age", max_age, 60, 604_800)

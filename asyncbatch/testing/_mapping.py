@@ -12,6 +12,7 @@ import math
 import random
 import uuid
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
@@ -22,7 +23,7 @@ from asyncbatch._threads import ThreadedHandler
 from asyncbatch.testing._conditions import Conditions
 from asyncbatch.testing._environment import Ending, Environment, LambdaFunction
 from asyncbatch.testing._events import Event
-from asyncbatch.testing._simulated import RecordState, SimulatedInvocation, SimulatedRecord, listed
+from asyncbatch.testing._simulated import RecordState, SimulatedInvocation, SimulatedRecord, listed, shorten
 from asyncbatch.testing._verdicts import Verdict, failed_batch, verdict_of
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class EventSourceMapping(ABC):
         self._environments_made = 0
         self._in_flight = 0
         self._last_noted = 0.0
+        self._runs = False
 
     # --- for tests ------------------------------------------------------------------------------------
 
@@ -79,18 +81,28 @@ class EventSourceMapping(ABC):
             The mapping itself.
 
         Raises:
-            RuntimeError: there were too many invocations.
+            RuntimeError: there were too many invocations, or the function itself called this.
             NotSimulatedError: the function used a thread or a socket, which have no virtual time.
         """
+        if self._runs:
+            message = "run() is at work: a function cannot call it, but it can send"
+            raise RuntimeError(message)
+        self._runs = True
+        try:
+            self._work(until, max_invocations)
+        finally:
+            self._runs = False
+        # Without an end that was set, the last thing that happened is the end: not a poll that found nothing.
+        self.now = max(self.now, until) if math.isfinite(until) else self._last_noted
+        return self
+
+    def _work(self, until: float, max_invocations: int) -> None:
         while self._agenda and self._agenda[0][0] <= until:
             self.now, _, action = heapq.heappop(self._agenda)
             action()
             if len(self.invocations) > max_invocations:
                 message = f"no end after {max_invocations} invocations{self._tail()}"
                 raise RuntimeError(message)
-        # Without an end that was set, the last thing that happened is the end: not a poll that found nothing.
-        self.now = max(self.now, until) if math.isfinite(until) else self._last_noted
-        return self
 
     def close(self) -> None:
         """End the environments: lifespans are left, threads end."""
@@ -152,9 +164,10 @@ class EventSourceMapping(ABC):
 
         Args:
             spy: The record handler's spy. With it, each record that is done must have been handled to the end at
-                least once; labels have to differ.
+                least once; payloads have to differ.
 
         Raises:
+            ValueError: two records have the same payload.
             AssertionError: one is gone, or is done without having been handled.
         """
         gone = [record for record in self.records if record.lost or self._is_gone(record)]
@@ -162,6 +175,7 @@ class EventSourceMapping(ABC):
             self._fail(f"{len(gone)} of {len(self.records)} records are lost", gone)
         if spy is None:
             return
+        self._check_labels()
         handled = set(spy.returned)
         done = [r for r in self.records if r.state is RecordState.DONE and r.label not in handled]
         if done:
@@ -175,7 +189,7 @@ class EventSourceMapping(ABC):
         """Check that records were handled in their event source's order.
 
         In each lane, a record may begin for the first time only when the one that was sent before it has been
-        handled to its end, or has left the lane (to a dead-letter queue, a destination). Labels have to differ.
+        handled to its end, or has left the lane (to a dead-letter queue, a destination). Payloads have to differ.
 
         Args:
             spy: The record handler's spy.
@@ -183,7 +197,9 @@ class EventSourceMapping(ABC):
 
         Raises:
             AssertionError: one began too early.
+            ValueError: two records have the same payload.
         """
+        self._check_labels()
         lanes: dict[Hashable, list[SimulatedRecord]] = {}
         for record in self.records:
             key = record.lane if lane is None else lane(record)
@@ -330,6 +346,17 @@ class EventSourceMapping(ABC):
         return verdict_of(
             self.source, identifiers, ending.reply, read=self._conditions.report_batch_item_failures
         )
+
+    def _check_labels(self) -> None:
+        """Refuse what would be held against another record's calls."""
+        counts = Counter(record.label for record in self.records)
+        for label, count in counts.most_common(1):
+            if count == 1:
+                return
+            message = (
+                f"{count} records have the payload {shorten(label)!r}: with a spy, payloads have to differ"
+            )
+            raise ValueError(message)
 
     def _fail(self, what: str, records: Iterable[SimulatedRecord]) -> None:
         lines = [

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Unpack, final
 
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch._sources import EventSource
-from asyncbatch.testing._conditions import ConditionOptions, Conditions, check_range
+from asyncbatch.testing._conditions import ConditionOptions, Conditions, check_count, check_range
 from asyncbatch.testing._environment import LambdaFunction
 from asyncbatch.testing._events import EPOCH_MS, add_group, receipt_handle, sqs_record
 from asyncbatch.testing._labels import label_of
@@ -66,7 +66,7 @@ class QueueMapping(EventSourceMapping):
         check_range("visibility_timeout", visibility_timeout, 0, 43_200)
         check_range("retention", retention, 60, 1_209_600)
         if max_receive_count is not None:
-            check_range("max_receive_count", max_receive_count, 1, 1000)
+            check_count("max_receive_count", max_receive_count, 1, 1000)
         if function_timeout > visibility_timeout:
             raise InvalidOptionError(
                 "visibility_timeout",
@@ -257,9 +257,9 @@ class SqsMapping(QueueMapping):
         retention: float = 345_600.0,
         **conditions: Unpack[ConditionOptions],
     ) -> None:
-        check_range("batch_size", batch_size, 1, 10_000)
+        check_count("batch_size", batch_size, 1, 10_000)
         check_range("maximum_batching_window", maximum_batching_window, 0, 300)
-        check_range("maximum_concurrency", maximum_concurrency, 1, 1000)
+        check_count("maximum_concurrency", maximum_concurrency, 1, 1000)
         if batch_size > 10 and maximum_batching_window < 1:  # noqa: PLR2004 - AWS's figures
             raise InvalidOptionError(
                 "batch_size",
@@ -323,9 +323,9 @@ class SqsFifoMapping(QueueMapping):
         retention: float = 345_600.0,
         **conditions: Unpack[ConditionOptions],
     ) -> None:
-        check_range("batch_size", batch_size, 1, 10)
+        check_count("batch_size", batch_size, 1, 10)
         concurrency = 1000 if maximum_concurrency is None else maximum_concurrency
-        check_range("maximum_concurrency", concurrency, 1, 1000)
+        check_count("maximum_concurrency", concurrency, 1, 1000)
         super().__init__(
             function,
             Conditions(**conditions),

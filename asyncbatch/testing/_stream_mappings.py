@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Unpack, final
 
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch._sources import EventSource
-from asyncbatch.testing._conditions import ConditionOptions, Conditions, check_range
+from asyncbatch.testing._conditions import ConditionOptions, Conditions, check_count, check_range
 from asyncbatch.testing._environment import LambdaFunction
 from asyncbatch.testing._events import Event, dynamodb_record, kinesis_record
 from asyncbatch.testing._log_mappings import LogMapping, Poller
@@ -63,9 +63,9 @@ class StreamMapping(LogMapping):
         retention: float = 86_400.0,
         **conditions: Unpack[ConditionOptions],
     ) -> None:
-        check_range("parallelization_factor", parallelization_factor, 1, 10)
+        check_count("parallelization_factor", parallelization_factor, 1, 10)
         check_range("tumbling_window", tumbling_window, 0, 900)
-        check_range("shards", shards, 1, 10_000)
+        check_count("shards", shards, 1, 10_000)
         if tumbling_window and parallelization_factor > 1:
             raise InvalidOptionError(
                 "parallelization_factor",

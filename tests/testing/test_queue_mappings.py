@@ -414,6 +414,34 @@ def test_many_records_are_counted() -> None:
     assert json.loads(mapping.done[3]) == 3
 
 
+def test_two_records_of_one_payload_cannot_be_told_apart() -> None:
+    spy = HandlerSpy()
+    with SqsMapping(batch_handler(spy)) as mapping:
+        mapping.assert_nothing_lost(spy)
+        mapping.send("a", "a", "b")
+        mapping.run().assert_all_done()
+    for check in (mapping.assert_nothing_lost, mapping.assert_order_kept):
+        with pytest.raises(ValueError, match="2 records have the payload 'a': with a spy, payloads"):
+            check(spy)
+
+
+def test_a_function_can_send_and_cannot_run() -> None:
+    def function(event: Any, context: Any) -> None:
+        if bodies(event) == ["a"]:
+            mapping.send("b", after=5)
+        else:
+            mapping.run()
+
+    with SqsMapping(function, max_receive_count=1) as mapping:
+        mapping.send("a")
+        mapping.run()
+    assert when(mapping) == [(0, ["a"]), (5, ["b"])]
+    assert repr(mapping.invocations[1].error) == (
+        "RuntimeError('run() is at work: a function cannot call it, but it can send')"
+    )
+    assert (mapping.done, mapping.dead_letters) == (["a"], ["b"])
+
+
 # --- options ------------------------------------------------------------------------------------------
 
 
@@ -421,6 +449,9 @@ def test_many_records_are_counted() -> None:
     ("make", "text"),
     [
         (lambda: SqsMapping(names(), batch_size=0), "batch_size: is 0. It goes from 1 to 10000."),
+        (lambda: SqsMapping(names(), batch_size=None), "batch_size: is None. It goes from 1 to 10000."),  # type: ignore[arg-type]
+        (lambda: SqsMapping(names(), batch_size=2.5), "batch_size: is 2.5. It is a whole number."),  # type: ignore[arg-type]
+        (lambda: SqsMapping(names(), batch_size=True), "batch_size: is True. It goes from 1 to 10000."),
         (lambda: SqsMapping(names(), batch_size=11), "batch_size: is 11 without a batching window."),
         (lambda: SqsFifoMapping(names(), batch_size=11), "batch_size: is 11. It goes from 1 to 10."),
         (
