@@ -11,6 +11,7 @@ SAM := .venv-sam/.installed
 MINISTACK := .venv-ministack/.installed
 FUZZ := .venv-fuzz/.installed
 FUZZ_SECONDS ?= 60
+MUTATION := .venv-mutation/.installed
 CHECKED := asyncbatch pytest_asyncbatch.py $(wildcard examples/*.py) benchmarks $(wildcard tests/typing/*.py)
 # Every branch of what decides a record's fate. 3.11 has no eager tasks, so it cannot take the branches for them.
 GATE = $(shell $(BIN)/python -c 'import sys; print(100 if sys.version_info >= (3, 12) else 99)')
@@ -22,7 +23,7 @@ SOAK_SECONDS ?= 3600
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint ruff types contracts format bench fuzz soak clean
+.PHONY: help demo test test-all mutation lint ruff types contracts format bench fuzz soak clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; \
@@ -42,6 +43,12 @@ test-all: ## The same with every interpreter found, each in an environment of it
 		$(MAKE) test VENV=.venv-$$version PYTHON="$$python" < /dev/null || failed="$$failed $$version"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed with Python$$failed" >&2; exit 1; fi; }
+
+# A run of its own, from nothing: verdicts that were kept say little about tests that have changed since.
+mutation: $(MUTATION) ## Break the engine in every small way and see the tests notice: tests/mutation.md
+	rm -rf mutants
+	HYPOTHESIS_PROFILE=mutation .venv-mutation/bin/mutmut run --max-children 2
+	.venv-mutation/bin/mutmut results
 
 lint: ruff types contracts ## Static checks: ruff, mypy, pyright, import contracts
 
@@ -73,7 +80,7 @@ soak: $(READY) ## Let millions of simulated worlds live, then invoke a function 
 
 clean: ## Remove what make and the tools made, environments too
 	rm -rf .venv .venv-* .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf build dist htmlcov benchmarks/results
+	rm -rf build dist htmlcov mutants benchmarks/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv is quick; where only pip's own configuration knows the way to packages, pip does the same.
@@ -105,4 +112,12 @@ $(FUZZ): pyproject.toml | $(READY)
 		|| { echo "atheris cannot be installed for $$($(BIN)/python -V), so there is no fuzzing here: it has wheels" \
 			"for CPython 3.11 to 3.13 on Linux x86-64. In a fresh clone, make PYTHON=/path/to/python takes another." \
 			>&2; exit 1; }
+	@touch $@
+
+# The tests' own versions, for the interpreter of the environment above, and the tool that breaks the code:
+$(MUTATION): pyproject.toml | $(READY)
+	test -x $(@D)/bin/python || $(BIN)/python -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade pip
+	$(BIN)/uv pip install --quiet --python $(@D)/bin/python --editable '.[all]' --group mutation \
+		|| $(@D)/bin/python -m pip install --quiet --editable '.[all]' --group mutation
 	@touch $@

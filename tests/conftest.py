@@ -22,6 +22,7 @@ _CALM = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 settings.register_profile("fast", max_examples=20, **_CALM)
 settings.register_profile("default", max_examples=100, **_CALM)
+settings.register_profile("mutation", max_examples=50, derandomize=True, **_CALM)
 settings.register_profile("thorough", max_examples=2000, **_CALM)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 

@@ -5,8 +5,15 @@ from typing import Any
 
 import pytest
 
+import asyncbatch
 from asyncbatch import EventSource
 from asyncbatch.testing import dynamodb_event, kafka_event, kinesis_event, sqs_event, sqs_fifo_event
+
+
+@pytest.fixture(autouse=True)
+def _fresh_loop():
+    yield
+    asyncbatch.shutdown()  # a lifespan of one test is no other's business, in whichever order they run
 
 
 class Counting:

@@ -401,6 +401,30 @@ def test_a_record_without_a_lane_fails_unrun_and_alone(how: str) -> None:
     assert ledger.skips == {}
 
 
+def test_a_key_functions_error_is_kept() -> None:
+    _, ledger, _ = build(read_event(sqs_event(["0"])), refusing({0}, "raises"), LANE)
+    assert isinstance(ledger.failures[0].error, KeyError)
+    assert ledger.failures[0].message == "KeyError: 'secret'"
+
+
+def test_a_record_without_a_lane_is_in_no_lane_of_others_though_their_key_be_none() -> None:
+    def key(record: Any) -> Hashable:
+        return {"0": "x", "2": None, "3": None}[record.text]
+
+    lanes, ledger, keys = build(read_event(sqs_event(list("0123"))), key, LANE)
+    assert keys is not None
+    assert keys[1] not in {keys[0], None}
+    assert sorted(taken(lanes)) == [0, 2]
+    assert ledger.skips == {}
+
+
+def test_a_copy_of_a_record_without_a_lane_is_held_back() -> None:
+    event = copied(sqs_event(list("012")), {2: 0})
+    lanes, ledger, _ = build(read_event(event), refusing({0}, "raises"), LANE)
+    assert taken(lanes) == [1]
+    assert ledger.skips == {2: SkipReason.LANE_HALTED}
+
+
 def test_a_record_without_a_lane_halts_the_sources_own_lane_behind_it() -> None:
     event = sqs_fifo_event(list("01234"), groups=list("abaab"))
     lanes, ledger, _ = build(read_event(event), refusing({2}, "raises"), LANE)
