@@ -347,6 +347,10 @@ def test_lanes_of_one_record_each_start_in_position() -> None:
     assert lanes.take() is None
 
 
+def test_a_success_need_not_be_told_where_no_record_waits_for_another() -> None:
+    assert [lanes_of(groups)[0].queue for groups in ("abc", "aab")] == [False, True]
+
+
 def test_a_null_key_of_kafka_takes_the_partitions_lane() -> None:
     event = kafka_event(list("12345"), partitions=[0, 0, 0, 1, 1], keys=[None, "k", None, None, "k"])
     lanes, _, keys = build(read_event(event), BY_KEY, LANE)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import inspect
 import pickle
 import weakref
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncbatch import Failed, FailureReason, Skipped, SkipReason, SqsRecord, Succeeded
-from asyncbatch._ledger import Ledger, describe, describe_invalid, drop_tracebacks
+from asyncbatch._ledger import Ledger, describe, describe_invalid, drop_tracebacks, undone_work
 
 
 def raised(error: BaseException) -> BaseException:
@@ -352,6 +353,50 @@ def test_a_description_of_an_invalid_payload_is_bounded() -> None:
 )
 def test_what_may_quote_the_payload_is_described_by_its_type(error: Exception, text: str) -> None:
     assert describe_invalid(error, ()) == text
+
+
+# --- results that are work undone ---------------------------------------------------------------------
+
+
+async def coroutine() -> None: ...
+
+
+def generator() -> Any:
+    yield
+
+
+async def async_generator() -> Any:
+    yield
+
+
+class Promise:
+    def __await__(self) -> Any:
+        yield
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (coroutine, "a coroutine that nothing awaited: is an `await` missing?"),
+        (Promise, "a Promise that nothing awaited: is an `await` missing?"),
+        (generator, "a generator that nothing iterated over: is there a `yield` by mistake?"),
+        (async_generator, "a async_generator that nothing iterated over: is there a `yield` by mistake?"),
+    ],
+)
+def test_work_undone_is_named_and_told_what_is_missing(make: Any, text: str) -> None:
+    assert undone_work(make()) == text
+
+
+def test_work_undone_is_closed() -> None:
+    undone = generator()
+    next(undone)
+    undone_work(undone)
+    assert inspect.getgeneratorstate(undone) == inspect.GEN_CLOSED
+
+
+@pytest.mark.parametrize("result", [None, "text", [], iter([]), coroutine, generator])
+def test_any_plain_value_is_no_work_undone(result: object) -> None:
+    assert undone_work(result) is None
 
 
 # --- outcomes as values -------------------------------------------------------------------------------
