@@ -5,6 +5,7 @@ import gc
 import inspect
 import pickle
 import weakref
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -220,12 +221,19 @@ def test_errors_in_a_circle_end() -> None:
     assert (one.__traceback__, two.__traceback__) == (None, None)
 
 
+def test_all_errors_of_a_group_and_what_they_carry_are_cut_loose() -> None:
+    errors = [raised(ValueError(str(number))) for number in range(3)]
+    cause, context = errors[1].__cause__, errors[1].__context__ = raised(KeyError()), raised(KeyError())
+    drop_tracebacks(ExceptionGroup("group", errors))
+    assert {each.__traceback__ for each in (*errors, cause, context)} == {None}
+
+
 def test_a_very_long_chain_ends() -> None:
-    error = first = raised(ValueError())
-    for _ in range(5_000):
-        error.__context__ = error = raised(ValueError())
-    drop_tracebacks(first)
-    assert first.__traceback__ is None
+    chain = [raised(ValueError()) for _ in range(5_000)]
+    for error, context in pairwise(chain):
+        error.__context__ = context
+    drop_tracebacks(chain[0])
+    assert [error.__traceback__ is None for error in chain] == [True] * 100 + [False] * 4_900
 
 
 @dataclasses.dataclass(frozen=True)
