@@ -453,6 +453,18 @@ def test_a_summary_counts_by_kind_and_names_the_first_failures() -> None:
     assert report.still_running == (ids[2],)
 
 
+def test_a_summary_counts_what_is_of_one_kind_together() -> None:
+    event = event_of_units(SQS, [0] * 3)
+    report = report_on(event, [False, True, False], still_running=[0, 2])
+    ids = [each["messageId"] for each in event["Records"]]
+    assert report.summary().splitlines()[1:] == [
+        "  2 x raised: ValueError",
+        f"  {ids[0]}: ValueError: bad 0",
+        f"  {ids[2]}: ValueError: bad 2",
+        f"  still running: {ids[0]}, {ids[2]}",
+    ]
+
+
 @pytest.mark.parametrize("error", [ValueError("x" * 1_000_000), Hostile()], ids=["huge", "hostile"])
 def test_a_summary_of_ten_thousand_failures_is_bounded(error: Exception) -> None:
     size = 10_000
