@@ -119,7 +119,7 @@ ROWS = [
     *(
         pytest.param(
             record(DYNAMODB, "dynamodb", "Keys", value=keys),
-            "record 1.dynamodb.Keys: must map names to typed values",
+            'record 1.dynamodb.Keys: must map names to typed values ({"id": {"S": "..."}}).',
             id=f"keys {keys}",
         )
         for keys in (
@@ -150,11 +150,19 @@ ROWS = [
     *(
         pytest.param(
             record(KAFKA, name, value=value),
-            f"record 1.{name}: must be an integer",
+            f"record 1.{name}: must be an integer, but is {type(None if value is GONE else value).__name__}.",
             id=f"kafka {name} {'missing' if value is GONE else repr(value)}",
         )
         for name in ("partition", "offset")
         for value in (GONE, None, "1", True, 1.0, [1])
+    ),
+    *(
+        pytest.param(
+            record(KAFKA, "key", value=value),
+            f"record 1.key: must be text or null, but is {type(value).__name__}.",
+            id=f"kafka key {value!r}",
+        )
+        for value in (5, ["x"], {})
     ),
 ]
 
