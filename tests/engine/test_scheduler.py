@@ -1,9 +1,12 @@
 """The scheduler itself: slices, timeouts, models, and errors of our own."""
 
 import asyncio
+import gc
 import statistics
 import threading
 import time
+import weakref
+from contextvars import ContextVar
 
 import pytest
 from histories import virtual_kept_loops
@@ -188,19 +191,60 @@ def test_timeouts_expire_one_by_one():
     assert {outcome.reason for outcome in report.outcomes} == {FailureReason.TIMED_OUT}
 
 
-def test_a_thread_that_says_late_that_it_starts_arms_no_timeout(monkeypatch):
-    begins = []
+@pytest.mark.skipif(not CAN_START_EAGERLY, reason="else a record's first step comes a turn later")
+def test_a_records_timeout_counts_from_its_start_although_its_first_step_takes_long():
+    with virtual_kept_loops():
+        loop = kept_loop().loop
+
+        async def handler(record):
+            loop._now += 0.75
+            await asyncio.sleep(100)
+
+        report = BatchEngine(record_timeout=1.0).run(event(1), handler)
+    assert report.outcomes[0].ended == 1.0
+
+
+def test_a_timer_keeps_nothing_of_the_record_in_whose_context_it_was_set():
+    class Content:
+        pass
+
+    pinned = []
+    variable = ContextVar("variable")
+
+    async def handler(record):
+        if record.text == "0":
+            content = Content()
+            pinned.append(weakref.ref(content))
+            variable.set(content)
+            # Its end starts the next record, and the timer for that. (A sleep would pin the context itself.)
+            await asyncio.get_running_loop().create_future()
+        await asyncio.sleep(0.0005)
+
+    with virtual_kept_loops():
+        report = BatchEngine(record_timeout=0.001, concurrency=1).run(event(2), handler)
+        assert [outcome.position for outcome in report.succeeded] == [1]
+        gc.collect()
+        assert pinned[0]() is None
+
+
+@pytest.fixture
+def begins(monkeypatch):
+    """What records that are handled in threads say when their thread starts, in order of the records' starts."""
+    noted = []
 
     class Noted(scheduler.ThreadedRecord):
         def __init__(self, threads, begin):
-            begins.append(begin)
+            noted.append(begin)
             super().__init__(threads, begin)
 
+    monkeypatch.setattr(scheduler, "ThreadedRecord", Noted)
+    return noted
+
+
+def test_a_thread_that_says_late_that_it_starts_arms_no_timeout(begins):
     @threaded
     def handler(record):
         pass
-
-    monkeypatch.setattr(scheduler, "ThreadedRecord", Noted)
 
     async def main():
         loop = asyncio.get_running_loop()
@@ -213,16 +257,35 @@ def test_a_thread_that_says_late_that_it_starts_arms_no_timeout(monkeypatch):
     assert asyncio.run(main()).all_succeeded
 
 
-def test_a_thread_that_says_twice_that_it_starts_has_one_timeout(monkeypatch):
-    begins = []
+def test_a_thread_that_says_after_its_end_that_it_starts_arms_no_timeout(begins):
+    @threaded
+    def handler(record):
+        if record.text == "1":
+            # The first has ended by now, and the run has not.
+            loops[0].call_soon_threadsafe(begins[0])
+            time.sleep(0.05)
+
+    loops = []
+
+    async def main():
+        loops.append(asyncio.get_running_loop())
+        return await BatchEngine(record_timeout=0.01, concurrency=1).process(event(2), handler)
+
+    report = asyncio.run(main())
+    assert [outcome.position for outcome in report.succeeded] == [0]
+
+
+def test_threads_need_no_timeout(caplog):
+    @threaded
+    def handler(record):
+        pass
+
+    assert BatchEngine().run(event(2), handler).all_succeeded
+    assert not caplog.text
+
+
+def test_a_thread_that_says_twice_that_it_starts_has_one_timeout(begins):
     ends = threading.Event()
-
-    class Noted(scheduler.ThreadedRecord):
-        def __init__(self, threads, begin):
-            begins.append(begin)
-            super().__init__(threads, begin)
-
-    monkeypatch.setattr(scheduler, "ThreadedRecord", Noted)
 
     @threaded
     def handler(record):
@@ -233,9 +296,10 @@ def test_a_thread_that_says_twice_that_it_starts_has_one_timeout(monkeypatch):
         running = asyncio.create_task(BatchEngine(record_timeout=50.0).process(event(1), handler))
         while not begins or not any(each.when() > loop.time() + 40 for each in loop._scheduled):
             await asyncio.sleep(0.001)
-        timers = len(loop._scheduled)
+        timers, expiries = len(loop._scheduled), dict(begins[0].func.__self__._expiries)
         begins[0]()
         assert len(loop._scheduled) == timers
+        assert begins[0].func.__self__._expiries == expiries
         ends.set()
         return await running
 
@@ -321,7 +385,31 @@ def test_a_payload_that_does_not_fit_the_model_fails_its_record_alone(eager):
     report = engine.run(sqs_event(['{"a": 1}', '{"a": "secret"}', "no json", '{"b": 2}']), handler)
     assert ran == [{"a": 1}, {"b": 2}]
     assert [outcome.reason for outcome in report.unsuccessful] == [FailureReason.INVALID_PAYLOAD] * 2
+    assert all(isinstance(outcome.error, ValueError) for outcome in report.unsuccessful)
     assert "secret" not in report.summary()
+
+
+@pytest.mark.parametrize("eager", HOW)
+def test_a_record_whose_payload_does_not_fit_the_model_is_not_handled(eager):
+    ran = []
+
+    async def handler(record):
+        ran.append(record.text)
+
+    engine = BatchEngine(model=dict[str, int], eager=eager)
+    engine.run(sqs_event(['{"a": 1}', "no json"]), handler)
+    assert ran == ['{"a": 1}']
+
+
+@pytest.mark.parametrize("eager", HOW)
+def test_a_result_that_is_work_undone_is_refused_with_what_is_missing(eager):
+    async def handler(record):
+        return asyncio.sleep(0)
+
+    (failed,) = BatchEngine(eager=eager).run(event(1), handler).outcomes
+    assert failed.reason is FailureReason.REFUSED
+    assert failed.message == ("the handler returned a coroutine that nothing awaited: is an `await` missing?")
+    assert failed.error is None
 
 
 # --- errors of our own --------------------------------------------------------------------------------
