@@ -50,6 +50,11 @@ def test_a_record_that_never_starts_is_told_by_the_report_alone() -> None:
     assert [each.outcome.position for each in events if isinstance(each, RecordEnded)] == [0]
 
 
+def test_who_listens_changes_nothing_about_the_order() -> None:
+    event = sqs_fifo_event(["1", "2", "3", "4"], groups=["g", "g", "h", "h"])
+    assert BatchEngine(hooks=[lambda event: None]).run(event, fail_on_bad).all_succeeded
+
+
 @pytest.mark.parametrize("source", [None, *EventSource])
 def test_an_empty_batch_is_told_too(source: EventSource | None) -> None:
     events: list[HookEvent] = []

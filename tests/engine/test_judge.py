@@ -114,6 +114,21 @@ def test_an_interrupt_fails_its_record_in_lambda_and_starts_no_more(eager, monke
 
 
 @EAGER
+def test_what_is_raised_past_the_judge_is_noted_as_text(eager, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(
+        "AWS_LAMBDA_FUNCTION_NAME", "orders"
+    )  # elsewhere it is raised, and nobody reads the ledger
+
+    async def handler(raw):
+        raise SystemExit("enough")
+
+    ledger = judged(handler, lambda _position, _result: True, eager=eager, concurrency=1)
+    failure = ledger.failures[0]
+    assert (failure.reason, failure.error) == (FailureReason.RAISED, None)
+    assert failure.message == "SystemExit: enough"
+
+
+@EAGER
 def test_what_is_judged_after_the_seal_counts_for_nothing(eager):
     async def handler(raw):
         if raw["body"] == "b":

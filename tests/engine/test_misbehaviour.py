@@ -547,6 +547,16 @@ def test_keyboard_interrupt_outside_lambda_stops_the_run_and_is_raised(
 
 
 @pytest.mark.parametrize("kind", OWN_LOOP)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_what_leaves_the_loop_outside_lambda_is_raised(error, kind, open_entry, monkeypatch):
+    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME", raising=False)
+    entry = open_entry(kind)
+    with pytest.raises(error):
+        entry(sqs_event(BATCH), handler_with(leaves_a_callback_that_raises(error), set()))
+    assert_an_innocent_batch_works(entry)
+
+
+@pytest.mark.parametrize("kind", OWN_LOOP)
 def test_a_handler_that_blocks_is_left_behind_by_the_guard(kind, open_entry):
     event, finished = sqs_event(BATCH), set()
     entry = open_entry(kind, concurrency=1, guard_blocking=True, deadline_margin=0.6, grace=0.02)

@@ -351,8 +351,42 @@ def test_records_that_a_handler_cancels_before_their_first_step_fail_and_free_th
     assert len(ended) >= (5 if ordered else size - 3)
 
 
+def test_what_looks_after_records_before_their_first_step_is_called_once_at_a_time(caplog):
+    """Records that end at once and such that are cancelled both have others started, in one turn of the loop."""
+
+    async def handler(record):
+        if record.text == "0":
+            for task in others():
+                task.cancel()
+
+    with virtual_kept_loops():
+        report = BatchEngine(eager=False, concurrency=4).run(event(40), handler)
+    assert [outcome.position for outcome in report.unsuccessful] == [1, 2, 3]
+    assert "Exception in callback" not in caplog.text
+
+
 @pytest.mark.parametrize("eager", HOW)
-def test_a_call_that_is_cancelled_before_its_records_took_a_step_ends_at_once(eager):
+def test_records_that_a_handler_cancels_fail_as_cancelled_and_say_so(eager):
+    """Before their first step or while they wait; all are in flight, so that no later start looks after them."""
+
+    async def handler(record):
+        if record.text == ("3" if eager else "0"):
+            for task in others():
+                task.cancel()
+        await asyncio.sleep(0.1)
+
+    with virtual_kept_loops():
+        report = BatchEngine(eager=eager).run(event(4), handler)
+    assert [outcome.position for outcome in report.succeeded] == [3 if eager else 0]
+    assert {outcome.reason for outcome in report.unsuccessful} == {FailureReason.CANCELLED}
+    assert {outcome.message for outcome in report.unsuccessful} == {"cancelled by the handler"}
+    kind = asyncio.CancelledError if eager else type(None)  # what never began raised nothing
+    assert {type(outcome.error) for outcome in report.unsuccessful} == {kind}
+
+
+@pytest.mark.parametrize("eager", HOW)
+@pytest.mark.parametrize("size", [10, 100])  # one that starts in one burst, and one that does not
+def test_a_call_that_is_cancelled_before_its_records_took_a_step_ends_at_once(size, eager):
     ran = []
 
     async def handler(record):
@@ -361,7 +395,7 @@ def test_a_call_that_is_cancelled_before_its_records_took_a_step_ends_at_once(ea
 
     async def main():
         engine = BatchEngine(eager=eager, concurrency=50)
-        call = asyncio.create_task(engine.process(event(100), handler))
+        call = asyncio.create_task(engine.process(event(size), handler))
         asyncio.get_running_loop().call_soon(call.cancel)
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -369,6 +403,33 @@ def test_a_call_that_is_cancelled_before_its_records_took_a_step_ends_at_once(ea
 
     run_virtual(main())
     assert len(ran) <= 50
+
+
+@pytest.mark.parametrize("eager", HOW)
+def test_a_call_that_is_cancelled_while_only_records_before_their_first_step_are_left_ends_at_once(eager):
+    calls = []
+
+    async def handler(record):
+        if record.text == "15":  # the last of the first burst: the others are started in the second
+            calls[0].cancel()
+
+    async def main():
+        calls.append(asyncio.create_task(BatchEngine(eager=eager).process(event(40), handler)))
+        with pytest.raises(asyncio.CancelledError):
+            await calls[0]
+        assert asyncio.get_running_loop().time() == 0.0
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("eager", HOW)
+def test_a_cancellation_that_is_pending_at_the_return_is_named(eager):
+    async def handler(record):
+        asyncio.current_task().cancel()
+
+    (failed,) = BatchEngine(eager=eager).run(event(1), handler).outcomes
+    assert failed.reason is FailureReason.CANCELLED
+    assert failed.message == "a cancellation was pending when the handler returned"
 
 
 # --- models -------------------------------------------------------------------------------------------
