@@ -197,7 +197,7 @@ def test_a_records_timeout_counts_from_its_start_although_its_first_step_takes_l
         loop = kept_loop().loop
 
         async def handler(record):
-            loop._now += 0.75
+            loop.hold(0.75)
             await asyncio.sleep(100)
 
         report = BatchEngine(record_timeout=1.0).run(event(1), handler)
