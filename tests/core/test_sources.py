@@ -351,3 +351,11 @@ def test_a_groups_name_is_the_key_only_where_groups_order() -> None:
     rules = read_event(event).rules
     assert rules is not None
     assert (rules.source, rules.native_key, rules.own_key) == (EventSource.SQS, None, None)
+
+
+@pytest.mark.parametrize(("digits", "is_position"), [(640, True), (641, False)])
+def test_a_sequence_number_is_a_position_as_long_as_every_interpreter_reads_it(digits, is_position):
+    """AWS's have 129 digits at most; `int` may be set to refuse more than 640."""
+    raw = {"kinesis": {"sequenceNumber": "9" * digits}}
+    position = rules_of(EventSource.KINESIS).position(raw)
+    assert position == (10**digits - 1 if is_position else None)
