@@ -14,7 +14,7 @@ from histories import virtual_kept_loops
 from asyncbatch import BatchEngine, FailureReason, SkipReason, threaded
 from asyncbatch import _scheduler as scheduler
 from asyncbatch._lanes import SingleLanes
-from asyncbatch._loop import kept_loop
+from asyncbatch._loop import _buried, kept_loop
 from asyncbatch._scheduler import CAN_START_EAGERLY
 from asyncbatch.testing import LambdaContext, run_virtual, sqs_event, sqs_fifo_event
 
@@ -358,11 +358,32 @@ def test_what_looks_after_records_before_their_first_step_is_called_once_at_a_ti
         if record.text == "0":
             for task in others():
                 task.cancel()
+        if record.text == "39":
+            await asyncio.sleep(0.01)  # else what is called once too often would be in the next run
 
-    with virtual_kept_loops():
-        report = BatchEngine(eager=False, concurrency=4).run(event(40), handler)
+    report = BatchEngine(eager=False, concurrency=4).run(event(40), handler)
     assert [outcome.position for outcome in report.unsuccessful] == [1, 2, 3]
     assert "Exception in callback" not in caplog.text
+
+
+def test_runs_share_nothing_of_what_looks_after_records_before_their_first_step():
+    async def handler(record):
+        pass
+
+    assert BatchEngine(eager=False).run(event(4), handler).all_succeeded
+    assert scheduler._NONE_UNBEGUN == ([], [])
+
+
+def test_records_before_their_first_step_are_not_started_where_a_handler_stops_the_loop():
+    async def handler(record):
+        if record.text == "15":  # the last of the first burst: the others are started in the second
+            asyncio.get_running_loop().stop()
+
+    report = BatchEngine(eager=False).run(event(40), handler)
+    for task in _buried[-1]:
+        task.get_coro().close()  # for a later test, which may empty the grave
+    assert [outcome.position for outcome in report.succeeded] == list(range(16))
+    assert {outcome.reason for outcome in report.unsuccessful} == {SkipReason.STOPPED}
 
 
 @pytest.mark.parametrize("eager", HOW)
