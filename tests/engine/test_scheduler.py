@@ -108,9 +108,17 @@ def test_lazy_bursts_grow_while_turns_are_short_and_shrink_while_they_are_long()
         )
         assert engine.run(event(400), handler).all_succeeded
     sizes = [starts.count(number) for number in sorted(set(starts))]
-    assert sizes[0] == 16
-    assert max(sizes) > 16
-    assert min(sizes[-8:-1]) < 16
+    assert sizes[:10] == [16, 32, 64, 100, 50, 25, 12, 6, 3, 1]  # never more than the limit, and never none
+    assert set(sizes[10:]) == {1}
+
+
+@pytest.mark.parametrize("eager", HOW)
+def test_records_are_started_until_the_deadline_however_near_it_is(eager):
+    async def handler(record):
+        pass
+
+    # 5 ms before it is reached: less than a slice.
+    assert run_virtual(BatchEngine(eager=eager).process(event(3), handler, deadline=0.105)).all_succeeded
 
 
 @pytest.mark.parametrize("eager", HOW)
