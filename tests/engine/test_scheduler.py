@@ -122,6 +122,19 @@ def test_records_are_started_until_the_deadline_however_near_it_is(eager):
 
 
 @pytest.mark.parametrize("eager", HOW)
+def test_no_record_is_started_at_the_deadline_itself(eager):
+    budget = 2**-7  # less than a slice, and exact
+
+    async def handler(record):
+        asyncio.get_running_loop()._now += budget
+
+    engine = BatchEngine(eager=eager, deadline_margin=0.25)
+    report = run_virtual(engine.process(event(3), handler, deadline=0.25 + budget))
+    assert [outcome.position for outcome in report.succeeded] == [0]
+    assert {outcome.reason for outcome in report.unsuccessful} == {SkipReason.DEADLINE}
+
+
+@pytest.mark.parametrize("eager", HOW)
 def test_starting_is_no_recursion(eager):
     async def handler(record):
         pass
