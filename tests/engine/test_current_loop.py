@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import os
+import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -68,6 +70,23 @@ def test_is_adopted_where_it_is_open_and_idle(own_loop):
     assert loop_of_a_run() is own_loop
     assert loop_of_a_run() is own_loop
     assert not own_loop.is_closed()
+
+
+def test_is_adopted_once_and_although_we_have_one_ourselves(own_loop):
+    kept_loop()
+    adopted = current_loop()
+    assert adopted.loop is own_loop
+    assert current_loop() is adopted
+
+
+@pytest.mark.usefixtures("nothing_set")
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="no policy is asked")
+@pytest.mark.parametrize(
+    "policy", [object(), SimpleNamespace(_local=object())], ids=["no storage", "no loop"]
+)
+def test_is_ours_where_a_policy_of_somebodys_own_does_not_tell(policy, monkeypatch):
+    monkeypatch.setattr(asyncio, "get_event_loop_policy", lambda: policy)
+    assert current_loop() is kept_loop()
 
 
 def test_is_ours_and_set_where_there_is_none(nothing_set):

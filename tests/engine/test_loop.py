@@ -1,18 +1,22 @@
 """The kept loop: kept over invocations, thawed after a freeze, replaced when it cannot be trusted."""
 
 import asyncio
+import atexit
+import gc
 import os
 import subprocess
 import sys
 import textwrap
 import threading
+import types
 import warnings
+from collections.abc import Coroutine
 
 import pytest
 from histories import virtual_kept_loops
 
 import asyncbatch
-from asyncbatch import BatchEngine
+from asyncbatch import BatchEngine, _loop
 from asyncbatch._loop import kept_loop
 from asyncbatch.testing import LambdaContext, sqs_event
 
@@ -158,8 +162,56 @@ def test_leftover_tasks_get_the_grace_and_then_a_cancel_with_a_warning_that_name
         assert ended == ["quick", "endless"]
         assert kept_loop().loop is loop
         assert loop.time() == pytest.approx(0.1)
-    assert "endless" in caplog.text
-    assert "quick" not in caplog.text
+    (warning,) = caplog.messages
+    assert warning.startswith("a handler left a task behind, which was cancelled: ")
+    assert warning.endswith(".endless")
+
+
+class OddCoroutine(Coroutine):
+    """A coroutine as compilers make them: without a name."""
+
+    def send(self, value):
+        return asyncio.sleep(1000).send(value)
+
+    def throw(self, *error):
+        raise error[0]
+
+    def __await__(self):
+        return self
+
+
+def test_a_leftover_task_without_a_name_is_named_by_its_type(caplog):
+    async def handler(record):
+        kept.append(asyncio.create_task(OddCoroutine()))
+
+    kept = []
+    BatchEngine(grace=0.01).run(sqs_event(["a"]), handler)
+    (warning,) = caplog.messages
+    assert warning == f"a handler left a task behind, which was cancelled: {OddCoroutine!r}"
+
+
+def test_leftover_generators_are_closed_whatever_they_raise_and_the_loop_is_kept(caplog):
+    left = []
+    closed = []
+
+    async def numbers(raises):
+        try:
+            yield 1
+        finally:
+            closed.append(raises)
+            if raises:
+                raise ValueError
+
+    async def handler(record):
+        left.append(numbers(record.text == "a"))
+        await anext(left[-1])
+
+    loop = kept_loop().loop
+    assert BatchEngine().run(EVENT, handler).all_succeeded
+    assert sorted(closed) == [False, True]
+    assert kept_loop().loop is loop
+    gc.collect()  # a task whose error nobody asked for complains
+    assert not caplog.text
 
 
 def test_tasks_that_were_there_before_are_no_leaks_where_a_lifespan_is_open(caplog):
@@ -271,6 +323,23 @@ def test_snapshots_are_taken_without_a_loop_and_restored_with_a_new_one():
     printed = in_a_fresh_process(code, AWS_LAMBDA_INITIALIZATION_TYPE="snap-start")
     assert printed == ["before", "True", "after", "True", "3"]
     assert in_a_fresh_process(code) == ["1"]  # an ordinary start registers nothing
+
+
+def test_the_first_loop_registers_its_end_and_its_snapshots_once(monkeypatch):
+    exits, before, after = [], [], []
+    module = types.SimpleNamespace(
+        register_before_snapshot=before.append, register_after_restore=after.append
+    )
+    monkeypatch.setitem(sys.modules, "snapshot_restore_py", module)
+    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
+    monkeypatch.setattr(atexit, "register", exits.append)
+    monkeypatch.setattr(_loop, "_once", set())
+    for _ in range(2):
+        asyncbatch.shutdown()
+        kept_loop()
+    assert exits == [_loop.shutdown_loop]
+    assert before == [_loop.shutdown_loop]
+    assert after == [_loop.discard_loop]
 
 
 def test_snapshots_without_lambdas_module_are_no_error():
