@@ -16,7 +16,7 @@ import pytest
 from histories import virtual_kept_loops
 
 import asyncbatch
-from asyncbatch import BatchEngine, _loop
+from asyncbatch import BatchEngine, RunningLoopError, _loop
 from asyncbatch._loop import kept_loop
 from asyncbatch.testing import LambdaContext, sqs_event
 
@@ -76,6 +76,20 @@ def test_is_replaced_when_a_handler_stopped_it(caplog):
     assert first.is_closed()
     assert "stopped the event loop" in caplog.text
     assert loop_of_a_run() is not first
+
+
+def test_is_replaced_when_a_handler_stops_it_in_the_grace():
+    async def stops(record):
+        try:
+            await asyncio.sleep(10)
+        finally:
+            asyncio.get_running_loop().stop()
+
+    with virtual_kept_loops():
+        first = kept_loop().loop
+        report = BatchEngine().run(sqs_event(["a"]), stops, LambdaContext(1.0, clock=first.time))
+        assert not report.still_running
+        assert kept_loop().loop is not first
 
 
 def test_is_replaced_when_a_straggler_is_left_on_it():
@@ -227,6 +241,48 @@ def test_tasks_that_were_there_before_are_no_leaks_where_a_lifespan_is_open(capl
         task.cancel()
         loop.run_until_complete(asyncio.sleep(0))
     assert not caplog.text
+
+
+def test_one_that_is_thrown_away_is_forgotten_and_no_other_is():
+    ours, other = kept_loop(), _loop.KeptLoop()
+    _loop.discard_loop(other)
+    assert kept_loop() is ours
+    _loop.discard_loop(ours)
+    assert _loop._local.kept is None
+
+
+def test_one_that_is_thrown_away_complains_of_nothing_any_more(caplog):
+    kept = _loop.KeptLoop()
+    kept.discard()
+    kept.loop.call_exception_handler({"message": "a task was destroyed"})
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("end", [_loop.KeptLoop.discard, lambda kept: _loop._Keeper(kept).__del__()])
+def test_one_that_was_inherited_is_kept_open_for_the_parent(end):
+    kept = _loop.KeptLoop()
+    kept._pid = -1
+    end(kept)
+    assert not kept.loop.is_closed()
+    assert _loop._inherited[-1] is kept  # collected, it would be closed
+    kept.loop.close()
+
+
+def test_one_that_runs_is_not_closed_with_its_thread():
+    kept = _loop.KeptLoop()
+
+    async def main():
+        _loop._Keeper(kept).__del__()
+
+    kept.complete(main())
+    _loop._Keeper(kept).__del__()
+    assert kept.loop.is_closed()
+
+
+async def test_a_call_inside_a_running_loop_is_refused_by_name():
+    with pytest.raises(RunningLoopError) as caught:
+        _loop.refuse_running_loop(5, "await five()")
+    assert (caught.value.entry, caught.value.instead) == ("5", "await five()")
 
 
 def test_shutdown_closes_it_and_the_next_run_makes_another():
