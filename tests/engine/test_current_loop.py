@@ -79,6 +79,11 @@ def test_is_adopted_once_and_although_we_have_one_ourselves(own_loop):
     assert current_loop() is adopted
 
 
+def test_is_adopted_although_it_does_not_tell_its_generators(own_loop):
+    del own_loop._asyncgens
+    assert loop_of_a_run() is own_loop
+
+
 @pytest.mark.usefixtures("nothing_set")
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="no policy is asked")
 @pytest.mark.parametrize(
@@ -181,7 +186,11 @@ def test_the_programs_own_generators_go_on(own_loop, monkeypatch):
         yield 2
 
     own = numbers()
-    assert own_loop.run_until_complete(anext(own)) == 1
+
+    async def first():
+        return await anext(own)  # the loop knows a generator that is begun inside it
+
+    assert own_loop.run_until_complete(first()) == 1
     assert run().result == b"\1\1"
     assert own_loop.run_until_complete(anext(own)) == 2
     own_loop.run_until_complete(own.aclose())

@@ -151,6 +151,17 @@ def test_thaw_gives_the_loop_two_turns_after_an_idle_time_that_matters():
         assert turns_before_the_handler(0.0) == usual
 
 
+def test_a_new_one_needs_no_thaw_until_it_was_idle_for_a_time_that_matters():
+    kept, turns = _loop.KeptLoop(), []
+    kept.loop.call_soon(turns.append, "turn")
+    kept.thaw(kept.time())
+    assert not turns
+    kept._idle_since = 0.0
+    kept.thaw(0.1)
+    assert turns
+    kept.loop.close()
+
+
 def test_leftover_tasks_get_the_grace_and_then_a_cancel_with_a_warning_that_names_them(caplog):
     ended = []
 
@@ -292,6 +303,25 @@ def test_shutdown_closes_it_and_the_next_run_makes_another():
     assert loop_of_a_run() is not first
     asyncbatch.shutdown()
     asyncbatch.shutdown()  # nothing is open: nothing happens
+
+
+def test_shutdown_gives_lifespans_a_quarter_of_a_second(monkeypatch):
+    given = []
+    kept = kept_loop()
+    monkeypatch.setattr(_loop.KeptLoop, "close", lambda self, within: given.append(within))
+    _loop.shutdown_loop()
+    assert given == [0.25]
+    kept.loop.close()
+
+
+def test_shutdown_leaves_alone_what_is_closed_or_the_parents():
+    kept_loop().loop.close()
+    asyncbatch.shutdown()
+    kept = kept_loop()
+    kept._pid = -1
+    asyncbatch.shutdown()
+    assert not kept.loop.is_closed()
+    kept._pid = os.getpid()
 
 
 def test_shutdown_within_a_run_takes_effect_after_it():
