@@ -126,7 +126,7 @@ def test_no_record_is_started_at_the_deadline_itself(eager):
     budget = 2**-7  # less than a slice, and exact
 
     async def handler(record):
-        asyncio.get_running_loop()._now += budget
+        asyncio.get_running_loop().hold(budget)
 
     engine = BatchEngine(eager=eager, deadline_margin=0.25)
     report = run_virtual(engine.process(event(3), handler, deadline=0.25 + budget))
