@@ -47,7 +47,7 @@ test-all: ## The same with every interpreter found, each in an environment of it
 # A run of its own, from nothing: verdicts that were kept say little about tests that have changed since.
 mutation: $(MUTATION) ## Break the engine in every small way and see the tests notice: tests/mutation.md
 	rm -rf mutants
-	HYPOTHESIS_PROFILE=mutation .venv-mutation/bin/mutmut run --max-children 2
+	HYPOTHESIS_PROFILE=mutation PYTHONHASHSEED=0 .venv-mutation/bin/mutmut run --max-children 2
 	.venv-mutation/bin/mutmut results
 
 lint: ruff types contracts ## Static checks: ruff, mypy, pyright, import contracts
