@@ -269,6 +269,19 @@ def test_one_that_is_thrown_away_complains_of_nothing_any_more(caplog):
     assert not caplog.text
 
 
+def test_tasks_of_one_that_was_thrown_away_are_kept_until_they_are_let_go_of(monkeypatch):
+    monkeypatch.setattr(_loop, "_buried", [])
+    one, other = _loop.KeptLoop(), _loop.KeptLoop()
+    tasks = [kept.loop.create_task(asyncio.sleep(1000)) for kept in (one, other)]
+    one.discard()
+    other.discard()
+    assert _loop._buried == [{tasks[0]}, {tasks[1]}]
+    _loop.let_go_of_tasks(one.loop)
+    assert _loop._buried == [{tasks[1]}]
+    for task in tasks:
+        task.get_coro().close()
+
+
 @pytest.mark.parametrize("end", [_loop.KeptLoop.discard, lambda kept: _loop._Keeper(kept).__del__()])
 def test_one_that_was_inherited_is_kept_open_for_the_parent(end):
     kept = _loop.KeptLoop()
