@@ -18,7 +18,7 @@ from histories import virtual_kept_loops
 import asyncbatch
 from asyncbatch import BatchEngine, RunningLoopError, _loop
 from asyncbatch._loop import kept_loop
-from asyncbatch.testing import LambdaContext, VirtualLoop, sqs_event
+from asyncbatch.testing import LambdaContext, sqs_event
 
 EVENT = sqs_event(["a", "b"])
 
@@ -460,16 +460,3 @@ def test_import_and_first_batch_load_little():
         print(*heavy & set(sys.modules), "asyncbatch.hooks" in sys.modules, "asyncbatch.testing" in sys.modules)
     """)
     assert printed == ["False", "False"]
-
-
-def test_tasks_of_a_loop_that_was_given_up_can_be_let_go_and_those_of_others_stay(monkeypatch):
-    """What the test kit does once their coroutines are closed: thousands of worlds live in one process."""
-    one, other = VirtualLoop(), VirtualLoop()
-    tasks = [loop.create_task(fine(None)) for loop in (one, other, one)]
-    buried = [{tasks[0], tasks[1]}, {tasks[2]}]
-    monkeypatch.setattr(_loop, "_buried", buried)
-    _loop.let_go_of_tasks(one)
-    assert buried == [{tasks[1]}]
-    for loop in (one, other):
-        loop.run_until_complete(fine(None))
-        loop.close()
