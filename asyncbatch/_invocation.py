@@ -363,9 +363,10 @@ def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> SkipReason:
         run.stop()
     run.seal()
     kept.spoiled = stopped or (run.unsettled and not kept.finish(run.cut_off()))
-    trouble = run.close() or kept.interrupt
+    trouble = run.close()
     grace = 0.0 if job.is_late else job.options.grace
     kept.spoiled = kept.spoiled or bool(run.stragglers) or not kept.tidy(known, grace)
+    trouble = trouble or kept.interrupt  # which may have come while leftovers had the grace
     interrupt = isinstance(trouble, KeyboardInterrupt | SystemExit)
     if kept.spoiled or interrupt:
         logger.warning("a handler stopped the event loop, or left on it what does not end: it is replaced")

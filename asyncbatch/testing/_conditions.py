@@ -52,11 +52,27 @@ class Conditions:
     virtual: bool = True
 
     def __post_init__(self) -> None:
+        check_choice("schedule", self.schedule, "shuffle", "priorities")
         check_range("function_timeout", self.function_timeout, 0, 900, above=True)
         check_range("duplicate_rate", self.duplicate_rate, 0, 1)
         check_range("crash_rate", self.crash_rate, 0, 1)
         if self.crash_rate and not self.virtual:
             raise InvalidOptionError("crash_rate", "cannot be had in real time", "Leave virtual=True.")
+
+
+def check_choice(name: str, value: Any, *choices: str) -> None:
+    """Refuse what is none of an option's choices.
+
+    Args:
+        name: The option's name.
+        value: Its value, whatever that is.
+        choices: The choices.
+
+    Raises:
+        InvalidOptionError: it is none of them.
+    """
+    if value not in choices:
+        raise InvalidOptionError(name, f"is {value!r}", f"It is one of {', '.join(map(repr, choices))}.")
 
 
 def check_range(name: str, value: Any, low: float, high: float, *, above: bool = False) -> None:

@@ -11,7 +11,13 @@ from collections.abc import Sequence
 from typing import ClassVar, Final, Literal, Unpack, final
 
 from asyncbatch._sources import EventSource
-from asyncbatch.testing._conditions import ConditionOptions, Conditions, check_count
+from asyncbatch.testing._conditions import (
+    ConditionOptions,
+    Conditions,
+    check_choice,
+    check_count,
+    check_range,
+)
 from asyncbatch.testing._environment import LambdaFunction
 from asyncbatch.testing._events import Event, kafka_envelope, kafka_record
 from asyncbatch.testing._log_mappings import LogMapping
@@ -19,6 +25,10 @@ from asyncbatch.testing._simulated import SimulatedRecord
 
 _REGION: Final = "eu-west-1"
 _TOPIC: Final = "orders"
+_MAX_TIMEOUT: Final = 840.0
+"""Seconds: https://docs.aws.amazon.com/lambda/latest/dg/with-msk.html"""
+_RETRIES_WITH_DESTINATION: Final = 10
+"""What infinite retries become together with a failure destination."""
 
 
 @final
@@ -36,7 +46,7 @@ class KafkaMapping(LogMapping):
         maximum_batching_window: Seconds, 0 to 300, in which a batch is gathered.
         bisect_batch_on_function_error: Whether a batch is halved when the function fails.
         maximum_retry_attempts: Tries after the first until records are discarded; -1 for no end while the topic
-            keeps them.
+            keeps them, and for 10 where there is a failure destination.
         maximum_record_age: Seconds, 60 to 604,800, after which a record is discarded; -1 for never.
         redelivers: ``"named"`` or ``"from lowest named"``: the two readings.
         on_failure: Whether there is a destination for what is discarded; without one it is lost.
@@ -65,6 +75,10 @@ class KafkaMapping(LogMapping):
         **conditions: Unpack[ConditionOptions],
     ) -> None:
         check_count("partitions", partitions, 1, 10_000)
+        check_range("function_timeout", conditions.get("function_timeout", 3.0), 0, _MAX_TIMEOUT, above=True)
+        check_choice("redelivers", redelivers, "named", "from lowest named")
+        if on_failure and maximum_retry_attempts == -1:
+            maximum_retry_attempts = _RETRIES_WITH_DESTINATION
         super().__init__(
             function,
             Conditions(**conditions),

@@ -122,6 +122,7 @@ class LogMapping(EventSourceMapping):
         """When a record is sent that is sent `after` some seconds, as a Unix time in milliseconds."""
         if after < 0:
             raise InvalidOptionError("after", f"is {after!r}", "Records are sent now or later.")
+        self._keep_time(self.now + after)
         return EPOCH_MS + int((self.now + after) * 1000)
 
     # --- one poller -----------------------------------------------------------------------------------
@@ -158,6 +159,8 @@ class LogMapping(EventSourceMapping):
         if not ready:
             return None
         due = pending[0].sent + self._window
+        if poller.window is not None:
+            due = min(due, poller.window.end)  # its last invocation comes behind all its records
         if ready < self._batch_size and self.now < due:
             self._wake(poller, due)
             return None
@@ -213,7 +216,7 @@ class LogMapping(EventSourceMapping):
         left = set(remaining)
         done = [record for record in batch.records if record not in left]
         for record in done:
-            record.state = RecordState.DONE
+            record.leave(RecordState.DONE, self.now)
         if done:
             self._note(f"{poller.name} is done with {listed(done)}")
         if remaining or verdict.invocation_failed:
@@ -272,7 +275,7 @@ class LogMapping(EventSourceMapping):
 
     def _discard(self, records: list[SimulatedRecord], why: str) -> None:
         for record in records:
-            record.state = RecordState.DISCARDED
+            record.leave(RecordState.DISCARDED, self.now)
         where = "to the failure destination" if self._on_failure else "LOST, there is no failure destination"
         self._note(f"{where}, {why}: {listed(records)}")
 
@@ -281,7 +284,7 @@ class LogMapping(EventSourceMapping):
         for records in (poller.pending, *(batch.records for batch in poller.retries)):
             expired = [record for record in records if self.now - record.sent >= self._retention]
             for record in expired:
-                record.state = RecordState.EXPIRED
+                record.leave(RecordState.EXPIRED, self.now)
                 records.remove(record)
             if expired:
                 self._note(f"LOST: {listed(expired)} in the log for longer than the retention period")

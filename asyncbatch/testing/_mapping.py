@@ -66,6 +66,7 @@ class EventSourceMapping(ABC):
         self._environments_made = 0
         self._in_flight = 0
         self._last_noted = 0.0
+        self._sent_last = 0.0
         self._runs = False
 
     # --- for tests ------------------------------------------------------------------------------------
@@ -87,13 +88,13 @@ class EventSourceMapping(ABC):
         if self._runs:
             message = "run() is at work: a function cannot call it, but it can send"
             raise RuntimeError(message)
-        self._runs = True
+        self._runs, began = True, self.now
         try:
             self._work(until, max_invocations)
         finally:
             self._runs = False
         # Without an end that was set, the last thing that happened is the end: not a poll that found nothing.
-        self.now = max(self.now, until) if math.isfinite(until) else self._last_noted
+        self.now = max(self.now, until) if math.isfinite(until) else max(began, self._last_noted)
         return self
 
     def _work(self, until: float, max_invocations: int) -> None:
@@ -175,9 +176,15 @@ class EventSourceMapping(ABC):
             self._fail(f"{len(gone)} of {len(self.records)} records are lost", gone)
         if spy is None:
             return
-        self._check_labels()
-        handled = set(spy.returned)
-        done = [r for r in self.records if r.state is RecordState.DONE and r.label not in handled]
+        self._check_labels(spy)
+        handled = _first_returns(spy)
+        done = [
+            record
+            for record in self.records
+            if record.state is RecordState.DONE
+            and record.left_at is not None
+            and handled.get(record.label, math.inf) > record.left_at
+        ]
         if done:
             self._fail(
                 f"{len(done)} records are taken as processed, and no handler ever returned for them", done
@@ -199,22 +206,20 @@ class EventSourceMapping(ABC):
             AssertionError: one began too early.
             ValueError: two records have the same payload.
         """
-        self._check_labels()
+        self._check_labels(spy)
         lanes: dict[Hashable, list[SimulatedRecord]] = {}
         for record in self.records:
             key = record.lane if lane is None else lane(record)
             if key is not None:
                 lanes.setdefault(key, []).append(record)
         first: dict[str, float] = {}
-        handled: dict[str, float] = {}
+        handled = _first_returns(spy)
         for call in spy.calls:
-            first.setdefault(call.label, call.started)
-            if call.returned and call.ended is not None:
-                handled[call.label] = min(call.ended, handled.get(call.label, math.inf))
+            first[call.label] = min(call.started, first.get(call.label, math.inf))
         for key, members in lanes.items():
-            begun = [each for each in members if each.label in first and each.state not in _LEFT]
+            begun = [each for each in members if each.label in first]
             for before, after in itertools.pairwise(begun):
-                if handled.get(before.label, math.inf) > first[after.label]:
+                if min(handled.get(before.label, math.inf), _given_up_at(before)) > first[after.label]:
                     self._fail(
                         f"in lane {key!r}, {after.label!r} was begun at {first[after.label]:g} s, before "
                         f"{before.label!r} had been handled",
@@ -230,6 +235,13 @@ class EventSourceMapping(ABC):
     @abstractmethod
     def _is_gone(self, record: SimulatedRecord) -> bool:
         """Whether a record is neither processed nor kept anywhere."""
+
+    def _keep_time(self, at: float) -> None:
+        """Refuse to send something before what was sent last: its place in the order would be another one."""
+        if at < self._sent_last:
+            hint = f"Something was sent for {self._sent_last:g} s: send in the order of time."
+            raise InvalidOptionError("after", f"means {at:g} s", hint)
+        self._sent_last = at
 
     def _later(self, at: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._agenda, (at, next(self._numbers), action))
@@ -298,14 +310,18 @@ class EventSourceMapping(ABC):
         verdict = invocation.verdict
         doubt = "" if verdict.documented else " (AWS does not say what that means)"
         self._note(f"invocation {invocation.number} ended: {verdict.reason}{doubt}")
-        if verdict.ignored:
-            lost = [record for at, record in enumerate(invocation.records) if at in verdict.ignored]
-            for record in lost:
-                record.lost = True
+        if invocation.error is not None:
+            self._note(f"  {type(invocation.error).__name__}: {shorten(_text_of(invocation.error))}")
+        waiting = {record for record in invocation.records if record.state is RecordState.WAITING}
+        settled(verdict, invocation)
+        named = [record for at, record in enumerate(invocation.records) if at in verdict.ignored]
+        lost = [record for record in named if record in waiting and record.state is RecordState.DONE]
+        for record in lost:
+            record.lost = True
+        if lost:
             self._note(
                 f"LOST: the reply names {listed(lost)}, and without ReportBatchItemFailures nobody reads it"
             )
-        settled(verdict, invocation)
 
     def _environment(self) -> Environment:
         """The environment that was used last of those that are free; a new one where none is."""
@@ -347,16 +363,16 @@ class EventSourceMapping(ABC):
             self.source, identifiers, ending.reply, read=self._conditions.report_batch_item_failures
         )
 
-    def _check_labels(self) -> None:
-        """Refuse what would be held against another record's calls."""
+    def _check_labels(self, spy: HandlerSpy) -> None:
+        """Refuse what would be held against another record's calls, or against none."""
         counts = Counter(record.label for record in self.records)
         for label, count in counts.most_common(1):
-            if count == 1:
-                return
-            message = (
-                f"{count} records have the payload {shorten(label)!r}: with a spy, payloads have to differ"
-            )
-            raise ValueError(message)
+            if count > 1:
+                what = f"{count} records have the payload {shorten(label)!r}"
+                raise ValueError(f"{what}: with a spy, payloads have to differ")
+        if spy.calls and counts.keys().isdisjoint(spy.order):
+            what = f"the spy's labels are of no record here: {shorten(spy.order[0])!r}"
+            raise ValueError(f"{what}. Leave out its label=")
 
     def _fail(self, what: str, records: Iterable[SimulatedRecord]) -> None:
         lines = [
@@ -381,6 +397,13 @@ def _own_threads(function: LambdaFunction) -> str | None:
     return "has a threaded handler" if isinstance(handler, ThreadedHandler) else None
 
 
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - whatever it is, it is the function's
+        return "(its text cannot be shown)"
+
+
 def _trouble(ending: Ending) -> str:
     name = type(ending.error).__name__
     if ending.returned:
@@ -388,4 +411,17 @@ def _trouble(ending: Ending) -> str:
     return f"the function raised {name}" if ending.survived else f"the function ended its process with {name}"
 
 
-_LEFT: Final = frozenset({RecordState.DEAD_LETTER, RecordState.DISCARDED, RecordState.EXPIRED})
+def _first_returns(spy: HandlerSpy) -> dict[str, float]:
+    """When each record was handled to its end for the first time."""
+    first: dict[str, float] = {}
+    for call in spy.calls:
+        if call.returned and call.ended is not None:
+            first[call.label] = min(call.ended, first.get(call.label, math.inf))
+    return first
+
+
+def _given_up_at(record: SimulatedRecord) -> float:
+    """When a record left its lane without having been processed; infinity where it did not."""
+    if record.state is RecordState.DONE or record.left_at is None:
+        return math.inf
+    return record.left_at

@@ -33,6 +33,8 @@ class _Message:
     record: SimulatedRecord
     visible_at: float = 0.0
     receives: int = 0
+    held: int = 0
+    """Receives whose batch has not ended yet."""
 
 
 @dataclass(slots=True)
@@ -100,6 +102,8 @@ class QueueMapping(EventSourceMapping):
         """Put a message into the queue `after` some seconds."""
         if after < 0:
             raise InvalidOptionError("after", f"is {after!r}", "Messages are sent now or later.")
+        if lane is not None:
+            self._keep_time(self.now + after)
         sent = EPOCH_MS + int((self.now + after) * 1000)
         raw = sqs_record(payload, sent, self._queue_name, _REGION, self._rng)
         if lane is not None:
@@ -144,13 +148,16 @@ class QueueMapping(EventSourceMapping):
             if len(self._gathered) >= self._batch_size:
                 return False
             if self._max_receives is not None and message.receives >= self._max_receives:
-                self._move_to_dead_letters(message)
+                if not message.held:
+                    self._move_to_dead_letters(message)
                 continue
             if not self._gathered:
                 self._gathering_since = self.now
             found = True
             message.receives += 1
-            message.visible_at = self.now if self._is_copied() else self.now + self._visibility
+            message.held += 1
+            copied = message.held == 1 and self._is_copied()  # there are two copies at most
+            message.visible_at = self.now if copied else self.now + self._visibility
             self._gathered.append(_Receipt(message, message.receives, self._received(message)))
             self._later(message.visible_at, self._poll)
         return found
@@ -180,6 +187,7 @@ class QueueMapping(EventSourceMapping):
         kept: list[SimulatedRecord] = []
         for position, receipt in enumerate(batch):
             record = receipt.message.record
+            receipt.message.held -= 1
             if position in verdict.failed:
                 kept.append(record)
             elif self._delete(receipt) and record not in deleted:
@@ -199,7 +207,7 @@ class QueueMapping(EventSourceMapping):
         if not self._receipt_is_good(receipt):
             self._note(f"not deleted, its visibility timeout was over before the reply: {listed([record])}")
             return False
-        record.state = RecordState.DONE
+        record.leave(RecordState.DONE, self.now)
         self._messages.remove(message)
         return True
 
@@ -208,14 +216,14 @@ class QueueMapping(EventSourceMapping):
         return receipt.number == receipt.message.receives
 
     def _move_to_dead_letters(self, message: _Message) -> None:
-        message.record.state = RecordState.DEAD_LETTER
+        message.record.leave(RecordState.DEAD_LETTER, self.now)
         self._messages.remove(message)
         self._note(f"to the dead-letter queue, received {message.receives} times: {listed([message.record])}")
 
     def _drop_expired(self) -> None:
         expired = [m for m in self._messages if m.record.sent + self._retention <= self.now]
         for message in expired:
-            message.record.state = RecordState.EXPIRED
+            message.record.leave(RecordState.EXPIRED, self.now)
             self._messages.remove(message)
             self._note(f"LOST, in the queue for longer than the retention period: {listed([message.record])}")
 
@@ -345,6 +353,8 @@ class SqsFifoMapping(QueueMapping):
             group: Their message group.
             after: Seconds from now.
         """
+        if not isinstance(group, str) or not group:  # pyright: ignore[reportUnnecessaryIsInstance] - a test's mistake
+            raise InvalidOptionError("group", f"is {group!r}", "A message group is a text.")
         for payload in payloads:
             self._send_later(payload, group, after)
 

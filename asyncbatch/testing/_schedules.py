@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import MutableSequence
+from collections.abc import Iterable, MutableSequence
 from typing import Any, Final, Literal, Protocol
 from weakref import WeakKeyDictionary
 
@@ -93,8 +93,27 @@ def take_turn(schedule: Schedule, ready: MutableSequence[asyncio.Handle]) -> lis
     """Let the schedule order a loop's queue; return what it holds back."""
     if len(ready) < 2:  # noqa: PLR2004 - one has no order
         return []
-    handles = list(ready)
+    handles = _by_birth(ready)
     later = schedule.choose(handles)
     ready.clear()
     ready.extend(handles)
     return later
+
+
+def _by_birth(ready: Iterable[asyncio.Handle]) -> list[asyncio.Handle]:
+    """What is ready, with tasks in the order in which they were made.
+
+    Asyncio walks sets of tasks (a task group cancels one), whose order is that of memory addresses.
+    """
+    handles = list(ready)
+    places = [place for place, handle in enumerate(handles) if _task_of(handle) is not None]
+    for place, handle in zip(places, sorted((handles[at] for at in places), key=_birth), strict=True):
+        handles[place] = handle
+    return handles
+
+
+def _birth(handle: asyncio.Handle) -> tuple[int, str]:
+    task = _task_of(handle)
+    name = "" if task is None else task.get_name()
+    number = name.removeprefix("Task-")  # asyncio counts tasks that nobody named
+    return (int(number), "") if number.isdigit() else (0, name)

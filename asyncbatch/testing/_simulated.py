@@ -41,6 +41,7 @@ class SimulatedRecord:
         sent: When it was sent, in seconds of the simulation.
         state: Where it is.
         deliveries: How often the function got it.
+        left_at: When it got there, in seconds of the simulation; None while it waits.
         lost: Whether it counts as done although a reply named it as failed, which was not read.
     """
 
@@ -50,7 +51,18 @@ class SimulatedRecord:
     sent: float
     state: RecordState = RecordState.WAITING
     deliveries: int = 0
+    left_at: float | None = None
     lost: bool = False
+
+    def leave(self, state: RecordState, now: float) -> None:
+        """Go where it does not wait any more.
+
+        Args:
+            state: Where it is from now on.
+            now: The time.
+        """
+        self.state = state
+        self.left_at = now
 
 
 @final

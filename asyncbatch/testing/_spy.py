@@ -62,7 +62,7 @@ class HandlerSpy:
     Attributes:
         calls: All calls, as they were started.
         running: How many run now.
-        max_running: Most that ever ran side by side.
+        max_running: Most that ever ran side by side; of a simulated mapping, in one environment.
     """
 
     def __init__(

@@ -18,6 +18,7 @@ from asyncbatch._sources import EventSource
 
 _MAX_REPLY: Final = 6 * 1024 * 1024
 """Bytes of a synchronous reply: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+_QUEUES: Final = frozenset({EventSource.SQS, EventSource.SQS_FIFO})
 _STREAMS: Final = frozenset({EventSource.KINESIS, EventSource.DYNAMODB})
 _NAMED: Final = "batchItemFailures"
 
@@ -74,7 +75,7 @@ def verdict_of(
         answer = json.loads(reply, parse_constant=_refuse_constant)
     except ValueError:  # Python writes NaN, which is none
         if read:
-            return failed_batch(size, "the reply is no JSON", documented=source not in _STREAMS)
+            return failed_batch(size, "the reply is no JSON", documented=source in _QUEUES)
         answer = None
     return _read(source, places, size, answer) if read else _unread(places, answer)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import sys
 import threading
+from collections.abc import Callable
 from typing import Any, Final, Self, final
 
 from asyncbatch._loop import (
@@ -86,7 +87,8 @@ class VirtualClock:
         refuse_running_loop("VirtualClock", "run_virtual(main), from a function that is not async")
         shutdown_loop()  # one in real time
         self._before = _current.clock, loop_that_is_set()
-        asyncio.set_event_loop(None)
+        if self._before[1] is not None:
+            asyncio.set_event_loop(None)
         _current.clock = self
         _loops_are_virtual.begin()
         return self
@@ -110,6 +112,9 @@ class VirtualClock:
             _loops_are_virtual.end()
             _current.clock = before
             asyncio.set_event_loop(loop)
+
+
+_unending: Final[list[Any]] = []
 
 
 class _Current(threading.local):
@@ -140,12 +145,30 @@ class _LoopsAreVirtual:
                     return made
 
                 policy.new_event_loop = new_event_loop
+                if sys.version_info < (3, 14):
+                    policy.get_event_loop = _make_a_first_loop(policy, policy.get_event_loop)
 
     def end(self) -> None:
         with self._lock:
             self._open -= 1
             if not self._open:
-                del self._policy.new_event_loop  # the instance's, which hid the class's
+                for name in ("new_event_loop", "get_event_loop"):  # the instance's, which hid the class's
+                    self._policy.__dict__.pop(name, None)
+
+
+def _make_a_first_loop(policy: Any, usual: Callable[[], Any]) -> Callable[[], Any]:
+    """Let `asyncio.get_event_loop` make a loop where none was set yet, as it does before 3.14 in the main thread.
+
+    Lambda calls functions there; here they have a thread of their own.
+    """
+
+    def get_event_loop() -> Any:
+        state: Any = getattr(policy, "_local", None)
+        if _current.clock is not None and not getattr(state, "_set_called", True):
+            policy.set_event_loop(policy.new_event_loop())
+        return usual()
+
+    return get_event_loop
 
 
 _loops_are_virtual: Final = _LoopsAreVirtual()
@@ -159,8 +182,16 @@ def _policy() -> Any:
 
 def _end_tasks(loop: VirtualLoop) -> None:
     """End what is left on a loop that never runs again."""
-    for task in asyncio.all_tasks(loop):
-        forget(task)
-        with contextlib.suppress(BaseException):
+    # As if a loop ran: what catches everything and waits again would else find none to wait on, and spin for ever.
+    running = asyncio._get_running_loop()  # noqa: SLF001 - documented, underscore and all
+    asyncio._set_running_loop(VirtualLoop())  # noqa: SLF001 - likewise
+    try:
+        for task in asyncio.all_tasks(loop):
+            forget(task)
             coroutine: Any = task.get_coro()
-            coroutine.close()
+            try:
+                coroutine.close()
+            except BaseException:  # noqa: BLE001 - it does not end: to collect it would be to close it again
+                _unending.append(coroutine)
+    finally:
+        asyncio._set_running_loop(running)  # noqa: SLF001 - likewise

@@ -460,3 +460,18 @@ def test_import_and_first_batch_load_little():
         print(*heavy & set(sys.modules), "asyncbatch.hooks" in sys.modules, "asyncbatch.testing" in sys.modules)
     """)
     assert printed == ["False", "False"]
+
+
+def test_an_interrupt_while_leftovers_have_the_grace_is_raised():
+    left = []
+
+    async def interrupts():
+        await asyncio.sleep(0.01)
+        raise KeyboardInterrupt
+
+    async def handler(record):
+        left.append(asyncio.create_task(interrupts()))
+
+    with pytest.raises(KeyboardInterrupt):
+        BatchEngine().run(sqs_event(["a"]), handler)
+    assert left[0].done()

@@ -26,8 +26,8 @@ def test_the_journal_on_the_page_is_what_a_mapping_tells() -> None:
     spy = HandlerSpy(scripted({"o-1": fail()}, otherwise=succeed(after=0.2)))
     with SqsFifoMapping(batch_handler(spy), max_receive_count=3) as mapping:
         mapping.send("o-1", group="anna")
-        mapping.send("o-2", group="anna", after=1)
         mapping.send("o-3", group="ben")
+        mapping.send("o-2", group="anna", after=1)
         mapping.run()
     (shown,) = re.findall(r"```text\n(.*?)\n```", PAGE.read_text(), re.DOTALL)
     assert str(mapping).startswith(shown)

@@ -21,10 +21,7 @@ def broken_laws(lived: Lived) -> list[str]:
 
 
 def nothing_is_taken_as_done_that_was_not_done(lived: Lived) -> Iterator[str]:
-    done: dict[str, float] = {}
-    for each in lived.tries:
-        if each.done_well is not None:
-            done[each.label] = min(each.done_well, done.get(each.label, math.inf))
+    done = _first_done(lived)
     for invocation in lived.mapping.invocations:
         for position in sorted(_acknowledged(lived, invocation)):
             label = invocation.records[position].label
@@ -47,21 +44,29 @@ def it_comes_to_an_end(lived: Lived) -> Iterator[str]:
 def order_within_a_lane(lived: Lived) -> Iterator[str]:
     """A record is started first when the one before it has done its work, or has left the lane."""
     started: dict[str, float] = {}
-    done: dict[str, float] = {}
+    over = _first_done(lived)
     for each in lived.tries:
         started[each.label] = min(each.started, started.get(each.label, math.inf))
-        if each.done_well is not None:
-            done[each.label] = min(each.done_well, done.get(each.label, math.inf))
     lanes: dict[object, list[str]] = {}
     for record in lived.mapping.records:
         lane = lane_of(lived, record)
-        if lane is not None and record.state not in LEFT:
+        if lane is not None and record.label in started:
             lanes.setdefault(lane, []).append(record.label)
-    for lane, labels in lanes.items():
-        begun = [label for label in labels if label in started]
+        if record.state in LEFT and record.left_at is not None:
+            over[record.label] = min(record.left_at, over.get(record.label, math.inf))
+    for lane, begun in lanes.items():
         for before, after in pairwise(begun):
-            if done.get(before, math.inf) > started[after] + EPSILON:
+            if over.get(before, math.inf) > started[after] + EPSILON:
                 yield f"in {lane}, {after} at {started[after]} before {before} was done"
+
+
+def _first_done(lived: Lived) -> dict[str, float]:
+    """When the work of each record was done for the first time."""
+    done: dict[str, float] = {}
+    for each in lived.tries:
+        if each.done_well is not None:
+            done[each.label] = min(each.done_well, done.get(each.label, math.inf))
+    return done
 
 
 def nothing_is_acknowledged_after_a_failure_in_its_lane(lived: Lived) -> Iterator[str]:
