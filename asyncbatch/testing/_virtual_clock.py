@@ -186,7 +186,9 @@ def _end_tasks(loop: VirtualLoop) -> None:
     running = asyncio._get_running_loop()  # noqa: SLF001 - documented, underscore and all
     asyncio._set_running_loop(VirtualLoop())  # noqa: SLF001 - likewise
     try:
-        for task in asyncio.all_tasks(loop):
+        for task in asyncio.all_tasks(loop) | loop.killed:
+            if task.done():
+                continue  # its coroutine is gone: 3.12.1 crashes when asked for it
             forget(task)
             coroutine: Any = task.get_coro()
             try:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar, TypeVarTuple
 
 from asyncbatch._errors import AsyncBatchError
-from asyncbatch.testing._clock import VirtualTime
+from asyncbatch.testing._clock import Killed, VirtualTime
 from asyncbatch.testing._schedules import ScheduleName, schedule_of, take_turn
 
 T = TypeVar("T")
@@ -141,6 +141,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._schedule = schedule_of(seed, schedule)
         self._held_back: list[asyncio.Handle] = []
         self.refused: NotSimulatedError | None = None
+        self.killed: set[asyncio.Task[Any]] = set()
         super().__init__(_JumpingSelector(self._wait))
         self._clock_resolution = math.ulp(self._time.now)
 
@@ -178,14 +179,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._held_back = take_turn(self._schedule, self._ready)
 
     def _move_to(self, when: float) -> None:
-        self._time.move_to(when)
+        try:
+            self._time.move_to(when)
+        except Killed:
+            self.killed = asyncio.all_tasks(self)  # nothing is to resume them, not even their collection
+            raise
         # asyncio runs what is due before time + resolution: the smallest step, so that nothing is early.
         self._clock_resolution = math.ulp(self._time.now)
 
     def _give_up(self, error: SimulationError) -> NoReturn:
         """Wait for the process to be killed, if it is to be; else tell."""
         if math.isfinite(self._time.killed_at):
-            self._time.move_to(math.inf)
+            self._move_to(math.inf)
         raise error
 
     def _add_timers_that_are_due(self) -> None:
