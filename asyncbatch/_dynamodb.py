@@ -72,9 +72,8 @@ def decode_attribute(value: Mapping[str, Any], *, binary: bool = True) -> Any:
     decoders = _BINARY_TYPES if binary else _ENCODED_BINARY_TYPES
     decode = _PLAIN_TYPES.get(kind) or decoders.get(kind)
     if decode is None:
-        message = (
-            f"Dynamodb type {kind:.4} is not supported"  # no type is longer, and a payload's word may be
-        )
+        # Four letters are the longest type's; what is longer may be a word of the payload.
+        message = f"Dynamodb type {kind:.4} is not supported"
         raise TypeError(message)
     return decode(content)
 

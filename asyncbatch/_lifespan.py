@@ -43,7 +43,7 @@ class Host:
             async with self._lifespan() as state:
                 self.ready.set_result(state)
                 await self._leave.wait()
-        except BaseException as error:
+        except BaseException as error:  # whoever waits for it is told, whatever it is
             if self.ready.done():
                 raise
             self.ready.set_exception(_told(error))

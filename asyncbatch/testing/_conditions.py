@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypedDict, final
+from typing import Any, Self, TypedDict, final
 
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch.testing._schedules import ScheduleName
@@ -37,7 +37,7 @@ class ConditionOptions(TypedDict, total=False):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """The same, checked and complete.
+    """`ConditionOptions`, checked and complete.
 
     Raises:
         InvalidOptionError: AWS would refuse an option, or it cannot be simulated.
@@ -50,6 +50,21 @@ class Conditions:
     seed: int | None = 0
     schedule: ScheduleName = "shuffle"
     virtual: bool = True
+
+    @classmethod
+    def of(cls, options: ConditionOptions) -> Self:
+        """Check and complete options.
+
+        Args:
+            options: As they were given.
+
+        Raises:
+            InvalidOptionError: there is no such option, AWS would refuse one, or it cannot be simulated.
+        """
+        for name in options.keys() - ConditionOptions.__annotations__.keys():
+            known = ", ".join(ConditionOptions.__annotations__)
+            raise InvalidOptionError(name, "is no option here", f"What every mapping has: {known}.")
+        return cls(**options)
 
     def __post_init__(self) -> None:
         check_choice("schedule", self.schedule, "shuffle", "priorities")

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, final
 
 from asyncbatch._loop import discard_loop, shutdown_loop
-from asyncbatch.testing._clock import Killed
 from asyncbatch.testing._context import LambdaContext
 from asyncbatch.testing._schedules import ScheduleName
 from asyncbatch.testing._virtual_clock import VirtualClock
@@ -148,9 +147,7 @@ class Environment:
 def _call(function: LambdaFunction, event: Any, context: LambdaContext, clock: Callable[[], float]) -> Ending:
     try:
         reply = function(event, context)
-    except Killed as killed:
-        return Ending(clock(), error=killed)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the function's
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the function's, or the end of its process
         return Ending(clock(), error=error)
     try:
         return Ending(clock(), reply=json.dumps(reply), returned=True)

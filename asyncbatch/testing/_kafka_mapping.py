@@ -81,7 +81,7 @@ class KafkaMapping(LogMapping):
             maximum_retry_attempts = _RETRIES_WITH_DESTINATION
         super().__init__(
             function,
-            Conditions(**conditions),
+            Conditions.of(conditions),
             pollers=[_TOPIC],
             batch_size=batch_size,
             window=maximum_batching_window,

@@ -24,7 +24,7 @@ from asyncbatch.testing._simulated import RecordState, SimulatedInvocation, Simu
 from asyncbatch.testing._verdicts import Verdict
 from asyncbatch.testing._windows import TumblingWindow, judge_state
 
-_MAX_DOUBLINGS: Final = 6
+_MAX_DOUBLINGS: Final = 6  # of one second, which are more than the most
 _MAX_BACKOFF: Final = 60.0
 """Most seconds between two tries. AWS does not say how long it waits; here it is a second, then twice as long."""
 
@@ -269,9 +269,10 @@ class LogMapping(EventSourceMapping):
 
     def _young_enough(self, records: list[SimulatedRecord]) -> list[SimulatedRecord]:
         old = [record for record in records if self.now - record.sent > self._max_age]
-        if old:
-            self._discard(old, f"older than {self._max_age:g} s")
-        return [record for record in records if record not in old]
+        if not old:
+            return records
+        self._discard(old, f"older than {self._max_age:g} s")
+        return [record for record in records if record.state is RecordState.WAITING]
 
     def _discard(self, records: list[SimulatedRecord], why: str) -> None:
         for record in records:

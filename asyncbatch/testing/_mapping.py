@@ -68,6 +68,7 @@ class EventSourceMapping(ABC):
         self._last_noted = 0.0
         self._sent_last = 0.0
         self._runs = False
+        self._broke_off = False
 
     # --- for tests ------------------------------------------------------------------------------------
 
@@ -82,15 +83,21 @@ class EventSourceMapping(ABC):
             The mapping itself.
 
         Raises:
-            RuntimeError: there were too many invocations, or the function itself called this.
+            RuntimeError: there were too many invocations, the function itself called this, or an earlier run broke
+                off: what was under way then is gone.
             NotSimulatedError: the function used a thread or a socket, which have no virtual time.
         """
         if self._runs:
             message = "run() is at work: a function cannot call it, but it can send"
             raise RuntimeError(message)
-        self._runs, began = True, self.now
+        if self._broke_off:
+            message = "an earlier run() broke off with an error: make a new mapping"
+            raise RuntimeError(message)
+        self._runs = self._broke_off = True
+        began = self.now
         try:
             self._work(until, max_invocations)
+            self._broke_off = False
         finally:
             self._runs = False
         # Without an end that was set, the last thing that happened is the end: not a poll that found nothing.
@@ -165,7 +172,7 @@ class EventSourceMapping(ABC):
 
         Args:
             spy: The record handler's spy. With it, each record that is done must have been handled to the end at
-                least once; payloads have to differ.
+                least once by then; payloads have to differ.
 
         Raises:
             ValueError: two records have the same payload.
@@ -187,7 +194,7 @@ class EventSourceMapping(ABC):
         ]
         if done:
             self._fail(
-                f"{len(done)} records are taken as processed, and no handler ever returned for them", done
+                f"{len(done)} records were taken as processed when no handler had returned for them", done
             )
 
     def assert_order_kept(

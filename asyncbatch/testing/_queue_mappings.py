@@ -26,7 +26,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html"""
 _REGION: Final = "eu-west-1"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Message:
     """A message in the queue."""
 
@@ -83,9 +83,11 @@ class QueueMapping(EventSourceMapping):
         self._visibility: Final = visibility_timeout
         self._max_receives: Final = max_receive_count
         self._retention: Final = retention
-        self._messages: list[_Message] = []
+        # In the order of sending; a dict, because thousands are deleted from its middle.
+        self._messages: Final[dict[_Message, None]] = {}
         self._gathered: list[_Receipt] = []
         self._gathering_since = 0.0
+        self._wakes: Final[set[float]] = set()
 
     @property
     def dead_letters(self) -> list[str]:
@@ -113,8 +115,18 @@ class QueueMapping(EventSourceMapping):
         self._later(record.sent, lambda: self._arrive(record))
 
     def _arrive(self, record: SimulatedRecord) -> None:
-        self._messages.append(_Message(record))
-        self._later(self.now, self._poll)
+        self._messages[_Message(record)] = None
+        self._wake(self.now)
+
+    def _wake(self, at: float) -> None:
+        """Poll at a time, once for however many reasons."""
+        if at not in self._wakes:
+            self._wakes.add(at)
+            self._later(at, lambda: self._woken(at))
+
+    def _woken(self, at: float) -> None:
+        self._wakes.remove(at)
+        self._poll()
 
     def _poll(self) -> None:
         """Receive what can be received; invoke once the batch is full or the window is over."""
@@ -126,7 +138,7 @@ class QueueMapping(EventSourceMapping):
             return
         due = self._gathering_since + self._window
         if len(self._gathered) < self._batch_size and self.now < due:
-            self._later(due, self._poll)
+            self._wake(due)
             return
         batch, self._gathered = self._gathered, []
         self._invoke(
@@ -134,7 +146,7 @@ class QueueMapping(EventSourceMapping):
             {"Records": [receipt.raw for receipt in batch]},
             lambda verdict, invocation: self._settle(batch, verdict, invocation),
         )
-        self._later(self.now, self._poll)
+        self._wake(self.now)
 
     def _receive(self) -> None:
         """Receive, as often as it takes, until the batch is full or nothing is visible."""
@@ -159,7 +171,7 @@ class QueueMapping(EventSourceMapping):
             copied = message.held == 1 and self._is_copied()  # there are two copies at most
             message.visible_at = self.now if copied else self.now + self._visibility
             self._gathered.append(_Receipt(message, message.receives, self._received(message)))
-            self._later(message.visible_at, self._poll)
+            self._wake(message.visible_at)
         return found
 
     def _receivable(self) -> Iterator[_Message]:
@@ -183,20 +195,20 @@ class QueueMapping(EventSourceMapping):
 
     def _settle(self, batch: list[_Receipt], verdict: Verdict, invocation: SimulatedInvocation) -> None:
         del invocation
-        deleted: list[SimulatedRecord] = []
+        deleted: dict[SimulatedRecord, None] = {}  # of two copies one
         kept: list[SimulatedRecord] = []
         for position, receipt in enumerate(batch):
             record = receipt.message.record
             receipt.message.held -= 1
             if position in verdict.failed:
                 kept.append(record)
-            elif self._delete(receipt) and record not in deleted:
-                deleted.append(record)
+            elif self._delete(receipt):
+                deleted[record] = None
         if deleted:
-            self._note(f"deleted: {listed(deleted)}")
+            self._note(f"deleted: {listed(list(deleted))}")
         if kept:
             self._note(f"not deleted, visible again after the visibility timeout: {listed(kept)}")
-        self._later(self.now, self._poll)
+        self._wake(self.now)
 
     def _delete(self, receipt: _Receipt) -> bool:
         message, record = receipt.message, receipt.message.record
@@ -208,7 +220,7 @@ class QueueMapping(EventSourceMapping):
             self._note(f"not deleted, its visibility timeout was over before the reply: {listed([record])}")
             return False
         record.leave(RecordState.DONE, self.now)
-        self._messages.remove(message)
+        del self._messages[message]
         return True
 
     def _receipt_is_good(self, receipt: _Receipt) -> bool:
@@ -217,14 +229,14 @@ class QueueMapping(EventSourceMapping):
 
     def _move_to_dead_letters(self, message: _Message) -> None:
         message.record.leave(RecordState.DEAD_LETTER, self.now)
-        self._messages.remove(message)
+        del self._messages[message]
         self._note(f"to the dead-letter queue, received {message.receives} times: {listed([message.record])}")
 
     def _drop_expired(self) -> None:
         expired = [m for m in self._messages if m.record.sent + self._retention <= self.now]
         for message in expired:
             message.record.leave(RecordState.EXPIRED, self.now)
-            self._messages.remove(message)
+            del self._messages[message]
             self._note(f"LOST, in the queue for longer than the retention period: {listed([message.record])}")
 
 
@@ -276,7 +288,7 @@ class SqsMapping(QueueMapping):
             )
         super().__init__(
             function,
-            Conditions(**conditions),
+            Conditions.of(conditions),
             batch_size=batch_size,
             window=maximum_batching_window,
             concurrency=maximum_concurrency,
@@ -336,7 +348,7 @@ class SqsFifoMapping(QueueMapping):
         check_count("maximum_concurrency", concurrency, 1, 1000)
         super().__init__(
             function,
-            Conditions(**conditions),
+            Conditions.of(conditions),
             batch_size=batch_size,
             window=0.0,
             concurrency=concurrency,

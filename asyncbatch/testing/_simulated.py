@@ -78,7 +78,7 @@ class SimulatedInvocation:
         records: What it got.
         event: The event.
         reply: The reply as JSON text; None where there was none.
-        error: What the function raised.
+        error: What the function raised, or what kept its reply from being JSON.
         verdict: What became of the batch.
     """
 

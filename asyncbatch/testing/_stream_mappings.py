@@ -74,7 +74,7 @@ class StreamMapping(LogMapping):
             )
         super().__init__(
             function,
-            Conditions(**conditions),
+            Conditions.of(conditions),
             pollers=[
                 f"shardId-{shard:012}" for shard in range(shards) for _ in range(parallelization_factor)
             ],

@@ -111,10 +111,12 @@ class VirtualClock:
             self._loops.clear()
             _loops_are_virtual.end()
             _current.clock = before
-            asyncio.set_event_loop(loop)
+            if loop_that_is_set() is not loop:
+                asyncio.set_event_loop(loop)
 
 
 _unending: Final[list[Any]] = []
+"""Coroutines of killed processes that caught even their end."""
 
 
 class _Current(threading.local):
@@ -130,30 +132,36 @@ class _LoopsAreVirtual:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open = 0
-        self._policy: Any = None
+        self._changed: list[Any] = []  # policies: somebody may set another one while a clock is open
 
     def begin(self) -> None:
         with self._lock:
             self._open += 1
-            if self._open == 1:
-                self._policy = policy = _policy()
-                usual = policy.new_event_loop
-
-                def new_event_loop() -> asyncio.AbstractEventLoop:
-                    clock = _current.clock
-                    made: asyncio.AbstractEventLoop = usual() if clock is None else clock.new_event_loop()
-                    return made
-
-                policy.new_event_loop = new_event_loop
-                if sys.version_info < (3, 14):
-                    policy.get_event_loop = _make_a_first_loop(policy, policy.get_event_loop)
+            policy = _policy()
+            if policy in self._changed:
+                return
+            self._changed.append(policy)
+            policy.new_event_loop = _make_virtual_loops(policy.new_event_loop)
+            if sys.version_info < (3, 14):
+                policy.get_event_loop = _make_a_first_loop(policy, policy.get_event_loop)
 
     def end(self) -> None:
         with self._lock:
             self._open -= 1
-            if not self._open:
+            while self._changed and not self._open:
+                policy = self._changed.pop()
                 for name in ("new_event_loop", "get_event_loop"):  # the instance's, which hid the class's
-                    self._policy.__dict__.pop(name, None)
+                    policy.__dict__.pop(name, None)
+
+
+def _make_virtual_loops(usual: Callable[[], Any]) -> Callable[[], Any]:
+    """Let a thread in which a clock is open have loops that live on it."""
+
+    def new_event_loop() -> Any:
+        clock = _current.clock
+        return usual() if clock is None else clock.new_event_loop()
+
+    return new_event_loop
 
 
 def _make_a_first_loop(policy: Any, usual: Callable[[], Any]) -> Callable[[], Any]:

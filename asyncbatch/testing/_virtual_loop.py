@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar, TypeVarTuple
 
 from asyncbatch._errors import AsyncBatchError
+from asyncbatch._loop import is_inside_loop, refuse_running_loop
 from asyncbatch.testing._clock import Killed, VirtualTime
 from asyncbatch.testing._schedules import ScheduleName, schedule_of, take_turn
 
@@ -290,10 +291,15 @@ def run_virtual(
         schedule: See `VirtualLoop`.
 
     Raises:
+        RunningLoopError: An event loop runs in this thread.
         LeftoverTaskError: The coroutine ended and left tasks behind.
         DeadlockError: Nothing could go on.
         LivelockError: The loop turned without end.
     """
+    if is_inside_loop():
+        if inspect.iscoroutine(main):
+            main.close()
+        refuse_running_loop("run_virtual", "await main()")
     loop = VirtualLoop(seed=seed, schedule=schedule)
     try:
         result: T = loop.run_until_complete(_coroutine(main))

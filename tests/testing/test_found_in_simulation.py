@@ -1,16 +1,18 @@
 """What an attack on the simulation found, and does not find any more."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
 
-from asyncbatch import InvalidOptionError, KinesisRecord, SqsRecord, batch_handler
+from asyncbatch import InvalidOptionError, KinesisRecord, RunningLoopError, SqsRecord, batch_handler
 from asyncbatch.testing import (
     DynamoDBMapping,
     HandlerSpy,
     KafkaMapping,
     KinesisMapping,
+    NotSimulatedError,
     SqsFifoMapping,
     SqsMapping,
     VirtualClock,
@@ -181,7 +183,7 @@ def test_what_is_acknowledged_before_it_is_handled_is_lost() -> None:
         mapping.run()
     asyncio.run(spy(KinesisRecord(mapping.invocations[0].event["Records"][0])))  # in real time: much later
     assert spy.returned == ["a"]
-    with pytest.raises(AssertionError, match=r"no handler ever returned for them:\n  'a': done"):
+    with pytest.raises(AssertionError, match=r"no handler had returned for them:\n  'a': done"):
         mapping.assert_nothing_lost(spy)
 
 
@@ -244,3 +246,71 @@ def test_wrong_options_are_refused(make: Any, text: str) -> None:
     with pytest.raises(InvalidOptionError) as told:
         make(lambda event, context: None)
     assert str(told.value) == text
+
+
+def test_thousands_of_messages_take_no_longer_each_than_a_few() -> None:
+    """Only that it ends within the test's time: in a list, the deletes alone would take minutes."""
+    with SqsMapping(lambda event, context: None, batch_size=10_000, maximum_batching_window=1) as mapping:
+        mapping.send(*range(10_000))
+        mapping.run().assert_all_done()
+
+
+def test_a_run_that_broke_off_does_not_go_on_as_if_nothing_had_been() -> None:
+    @batch_handler
+    async def function(record: SqsRecord) -> None:
+        await asyncio.to_thread(print)
+
+    with SqsMapping(function) as mapping:
+        mapping.send("a")
+        with pytest.raises(NotSimulatedError):
+            mapping.run()
+        with pytest.raises(
+            RuntimeError, match=r"an earlier run\(\) broke off with an error: make a new mapping"
+        ):
+            mapping.run()
+
+
+def test_an_option_that_does_not_exist_is_named() -> None:
+    with pytest.raises(InvalidOptionError, match="function_timeot: is no option here"):
+        SqsMapping(lambda event, context: None, function_timeot=5)  # type: ignore[call-arg]  # that is the point
+
+
+def test_a_policy_that_is_set_while_a_mapping_is_open_is_noticed() -> None:
+    before = asyncio.get_event_loop_policy()
+    with SqsMapping(lambda event, context: None) as mapping:
+        mapping.send("a")
+        mapping.run()
+        try:
+            asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
+            with VirtualClock() as clock:
+                asyncio.run(asyncio.sleep(3600))
+            assert clock.time() == 3600
+        finally:
+            asyncio.set_event_loop_policy(before)
+    assert "new_event_loop" not in vars(before)
+
+
+def test_a_clock_leaves_a_thread_without_a_loop_as_it_was() -> None:
+    def state() -> bool:
+        return bool(asyncio.get_event_loop_policy()._local._set_called)  # type: ignore[attr-defined]
+
+    seen: list[bool] = []
+
+    def work() -> None:
+        seen.append(state())
+        with VirtualClock():
+            pass
+        seen.append(state())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [False, False]
+
+
+async def test_running_virtually_inside_a_loop_is_refused() -> None:
+    async def main() -> None: ...
+
+    for given in (main, main()):
+        with pytest.raises(RunningLoopError, match=r"run_virtual"):
+            run_virtual(given)

@@ -331,7 +331,8 @@ def test_a_reply_after_the_visibility_timeout_deletes_nothing() -> None:
         mapping.send("a", group="x")
         mapping.run(until=0)
         assert mapping.invocations[0].ended == 9.5
-        mapping._messages[0].visible_at = 9.0  # as if its receive had been earlier than its invocation
+        (message,) = mapping._messages
+        message.visible_at = 9.0  # as if its receive had been earlier than its invocation
         mapping.run()
     assert "not deleted, its visibility timeout was over before the reply: a" in str(mapping)
     mapping.assert_all_done()
@@ -354,7 +355,7 @@ def test_a_function_that_swallows_failures_is_found() -> None:
         mapping.run()
     mapping.assert_nothing_lost()
     with pytest.raises(
-        AssertionError, match="no handler ever returned for them:\n  'b': done, delivered 1 times"
+        AssertionError, match="no handler had returned for them:\n  'b': done, delivered 1 times"
     ):
         mapping.assert_nothing_lost(spy)
 
