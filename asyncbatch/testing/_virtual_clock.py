@@ -115,10 +115,6 @@ class VirtualClock:
                 asyncio.set_event_loop(loop)
 
 
-_unending: Final[list[Any]] = []
-"""Coroutines of killed processes that caught even their end."""
-
-
 class _Current(threading.local):
     clock: VirtualClock | None = None
 
@@ -201,7 +197,18 @@ def _end_tasks(loop: VirtualLoop) -> None:
             coroutine: Any = task.get_coro()
             try:
                 coroutine.close()
-            except BaseException:  # noqa: BLE001 - it does not end: to collect it would be to close it again
-                _unending.append(coroutine)
+            except BaseException:  # noqa: BLE001 - it catches everything, its end too
+                _never_collect(coroutine)
     finally:
         asyncio._set_running_loop(running)  # noqa: SLF001 - likewise
+
+
+def _never_collect(coroutine: object) -> None:
+    """Keep what does not end, beyond the end of the program, too.
+
+    To collect it is to close it again, then without a loop to wait on: it would spin, and the program not exit.
+    No Python object lives that long, so the reference has no owner.
+    """
+    import ctypes  # noqa: PLC0415 - hardly ever needed
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))

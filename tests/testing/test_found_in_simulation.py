@@ -1,6 +1,8 @@
 """What an attack on the simulation found, and does not find any more."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -63,18 +65,29 @@ def test_going_on_past_what_becomes_a_dead_letter_breaks_the_order() -> None:
         mapping.assert_order_kept(spy)
 
 
-def test_a_killed_handler_that_catches_everything_does_not_hold_the_simulation() -> None:
-    async def catches_everything() -> None:
-        while True:
-            try:
-                await asyncio.sleep(100)
-            except BaseException:
-                continue
+CATCHES_EVERYTHING = """
+import asyncio
+from asyncbatch.testing import SqsMapping
 
-    with SqsMapping(lambda event, context: asyncio.run(catches_everything()), max_receive_count=1) as mapping:
-        mapping.send("a")
-        mapping.run()
-    assert mapping.dead_letters == ["a"]
+async def catches_everything():
+    while True:
+        try:
+            await asyncio.sleep(100)
+        except BaseException:
+            continue
+
+with SqsMapping(lambda event, context: asyncio.run(catches_everything()), max_receive_count=1) as mapping:
+    mapping.send("a")
+    mapping.run()
+print(mapping.dead_letters)
+"""
+
+
+def test_a_killed_handler_that_catches_everything_holds_neither_the_simulation_nor_the_programs_end() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CATCHES_EVERYTHING], check=True, capture_output=True, text=True, timeout=50
+    )
+    assert (done.stdout, done.stderr) == ("['a']\n", "")
 
 
 @pytest.mark.filterwarnings("ignore:There is no current event loop")  # from 3.12 on
