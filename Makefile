@@ -13,6 +13,8 @@ FUZZ := .venv-fuzz/.installed
 FUZZ_SECONDS ?= 60
 MUTATION := .venv-mutation/.installed
 CHECKED := asyncbatch pytest_asyncbatch.py $(wildcard examples/*.py) benchmarks $(wildcard tests/typing/*.py)
+# Tests that run beside the others, on another core: they cover nothing more, and being traced takes them twice as long.
+ASIDE := tests/components tests/fuzzing tests/simulation tests/testing
 # Every branch of what decides a record's fate. 3.11 has no eager tasks, so it cannot take the branches for them.
 GATE = $(shell $(BIN)/python -c 'import sys; print(100 if sys.version_info >= (3, 12) else 99)')
 
@@ -33,7 +35,11 @@ demo: $(READY) ## Process thousands of records of every event source
 	$(BIN)/python examples/demo.py
 
 test: $(READY) $(SAM) $(MINISTACK) ## Run all tests, and hold the coverage of what decides
-	$(BIN)/coverage run -m pytest
+	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT; \
+	$(BIN)/pytest $(ASIDE) > "$$log" 2>&1 & aside=$$!; \
+	$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(ASIDE)); here=$$?; \
+	wait $$aside; aside=$$?; cat "$$log"; \
+	[ $$here -eq 0 ] && [ $$aside -eq 0 ]
 	$(BIN)/coverage report --fail-under=$(GATE)
 
 test-all: ## The same with every interpreter found, each in an environment of its own
