@@ -87,15 +87,24 @@ def _lenient_key(key: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """The same for a key, with None also where it cannot be one."""
 
     def lenient(raw: Any) -> Any:
-        value = key(raw)
-        hash(value)
+        try:
+            value = key(raw)
+            hash(value)
+        except _MALFORMED:
+            return None
         return value
 
-    return _lenient(lenient)
+    return lenient
 
 
-message_group: Final = _lenient_key(lambda raw: raw["attributes"]["MessageGroupId"] or None)
-"""The message group of an SQS record; None where it has none."""
+def message_group(raw: Any) -> str | None:
+    """The message group of an SQS record; None where it has none that can be a key."""
+    try:  # not by the wrapper above: every record is asked
+        group: str | None = raw["attributes"]["MessageGroupId"] or None
+        hash(group)
+    except _MALFORMED:
+        return None
+    return group
 
 
 def _group_or_alone(raw: RawRecord) -> Hashable:
