@@ -19,6 +19,7 @@ from asyncbatch._sources import EventSource, FailureScope, Ordering
 
 if TYPE_CHECKING:
     from asyncbatch.hooks import Hook
+    from asyncbatch.limits import Limit, RateLimit
 
 _INSTEAD: Final = "await handler.process(event, context)` or `await engine.process(event, handler, context)"
 
@@ -32,7 +33,9 @@ class BatchEngine(Options):
     `dataclasses.replace` gives a copy with other options. All state of a run belongs to that run.
 
     Args:
-        concurrency: Most records in flight.
+        concurrency: Most records in flight; a number, or a limit of `asyncbatch.limits` that moves.
+        rate_limit: Most records started in a second, evenly: a number, or a `asyncbatch.limits.RateLimit`, which
+            can be shared. None for as many as there is room for.
         ordering: What a lane is: an `Ordering`, or a plain function from a record to a hashable key; None for
             the event source's default.
         failure_scope: What a record that did not succeed holds back; None for the event source's default.
@@ -231,7 +234,8 @@ def batch_handler(handler: H, /) -> BatchHandler[H]: ...
 @overload
 def batch_handler(
     *,
-    concurrency: int = ...,
+    concurrency: int | Limit = ...,
+    rate_limit: float | RateLimit | None = ...,
     ordering: Ordering | KeyFunction | None = ...,
     failure_scope: FailureScope | None = ...,
     record_timeout: float | None = ...,
@@ -248,7 +252,8 @@ def batch_handler(
     handler: H | None = None,
     /,
     *,
-    concurrency: int = DEFAULT_LIMIT,
+    concurrency: int | Limit = DEFAULT_LIMIT,
+    rate_limit: float | RateLimit | None = None,
     ordering: Ordering | KeyFunction | None = None,
     failure_scope: FailureScope | None = None,
     record_timeout: float | None = None,
@@ -272,6 +277,7 @@ def batch_handler(
     """
     engine = BatchEngine(
         concurrency=concurrency,
+        rate_limit=rate_limit,
         ordering=ordering,
         failure_scope=failure_scope,
         record_timeout=record_timeout,

@@ -37,6 +37,7 @@ from asyncbatch._scheduler import Judge, Observer, Run, Threads
 from asyncbatch._sources import Ordering, SourceRules
 
 if TYPE_CHECKING:
+    from asyncbatch._follower import Follower
     from asyncbatch.hooks import Hook, HookEvent
 
 logger: Final = logging.getLogger("asyncbatch")
@@ -113,7 +114,7 @@ class Job:
             from asyncbatch.hooks import BatchStarted  # noqa: PLC0415 - only where somebody listens
 
             source = None if rules is None else rules.source
-            tell(options.hooks, BatchStarted(source, len(self.batch.raws), options.concurrency))
+            tell(options.hooks, BatchStarted(source, len(self.batch.raws), options.limit))
         if rules is None or not self.batch.raws:
             return
         ordering: Ordering | KeyFunction = rules.ordering
@@ -130,9 +131,11 @@ class Job:
         Args:
             state: What the lifespan yielded.
         """
-        options, rules, threads = self.options, self.batch.rules, self.bound.threads
+        options, rules, limit = self.options, self.batch.rules, self.options.limit
         assert rules is not None, "a batch with records has a source"  # noqa: S101 - narrows a type
         assert self._lanes is not None, "begin has run"  # noqa: S101 - narrows a type
+        threads = None if self.bound.threads is None else Threads(limit)
+        observer = _HookObserver(options.hooks, self.batch, rules, self.ledger) if options.hooks else None
         self.run = Run(
             self.batch.raws,
             self._lanes,
@@ -140,16 +143,33 @@ class Job:
             self.bound.inject(self.context, state),
             rules.record_type,
             reader=options.reader,
-            limit=options.concurrency,
+            limit=limit,
+            follower=self._follower(threads, observer),
+            rate=options.rate,
             stop_at=self.stop_at,
             record_timeout=options.record_timeout,
             grace=options.grace,
-            threads=None if threads is None else Threads(options.concurrency),
-            observer=_HookObserver(options.hooks, self.batch, rules, self.ledger) if options.hooks else None,
+            threads=threads,
+            observer=observer,
             judge=self.judge,
             eager=options.eager,
         )
         return self.run
+
+    def _follower(self, threads: Threads | None, observer: Observer | None) -> Follower | None:
+        """What follows a limit that moves; None where it stays."""
+        moving = self.options.concurrency
+        if isinstance(moving, int):
+            return None
+        from asyncbatch._follower import Follower  # noqa: PLC0415 - only where a limit moves
+
+        def changed(old: int, new: int) -> None:
+            if threads is not None:
+                threads.resize(new)
+            if observer is not None:
+                observer.limit_changed(old, new)
+
+        return Follower(moving, self.ledger, changed)
 
     async def state(self) -> tuple[bool, object]:
         """What the lifespan yielded; whether it opened in time."""
@@ -243,6 +263,11 @@ class _HookObserver(Observer):
         succeeded = self._ledger.earned(position)
         outcome = outcome_of(self._batch, self._ledger, position, succeeded=succeeded)
         tell(self._hooks, RecordEnded(outcome))
+
+    def limit_changed(self, old: int, new: int) -> None:
+        from asyncbatch.hooks import LimitChanged  # noqa: PLC0415 - only where somebody listens
+
+        tell(self._hooks, LimitChanged(old, new))
 
 
 def tell(hooks: Sequence[Hook], event: HookEvent) -> None:

@@ -18,6 +18,7 @@ from asyncbatch._sources import EventSource, FailureScope, Ordering, rules_of
 if TYPE_CHECKING:
     from asyncbatch._records import Payload
     from asyncbatch.hooks import Hook
+    from asyncbatch.limits import Limit, RateLimit
 
 DEFAULT_LIMIT: Final = 100
 DEFAULT_GRACE: Final = 0.1
@@ -31,14 +32,15 @@ MARGIN_BOUNDS: Final = (0.3, 2.0)
 class Options:
     """What an engine was asked to do; `dataclasses.replace` gives a copy with other options.
 
-    Each option is described at `BatchEngine`. ``eager`` and ``reader`` are the package's own: whether tasks are
-    started eagerly, and how the model reads payloads.
+    Each option is described at `BatchEngine`. ``eager``, ``reader`` and ``rate`` are the package's own: whether
+    tasks are started eagerly, how the model reads payloads, and what ``rate_limit`` came to.
 
     Raises:
         InvalidOptionError: an option, or two together, would break a rule; the message says which.
     """
 
-    concurrency: int = DEFAULT_LIMIT
+    concurrency: int | Limit = DEFAULT_LIMIT
+    rate_limit: float | RateLimit | None = None
     ordering: Ordering | KeyFunction | None = None
     failure_scope: FailureScope | None = None
     record_timeout: float | None = None
@@ -52,6 +54,17 @@ class Options:
     source: EventSource | None = None
     eager: bool = field(default=CAN_START_EAGERLY, repr=False)
     reader: Payload | None = field(default=None, init=False, repr=False)
+    rate: RateLimit | None = field(default=None, init=False, repr=False)
+
+    @property
+    def limit(self) -> int:
+        """Most records in flight, as of now."""
+        concurrency = self.concurrency
+        if isinstance(concurrency, int):
+            return concurrency
+        from asyncbatch._follower import current_of  # noqa: PLC0415 - only where a limit moves
+
+        return current_of(concurrency)
 
     def __post_init__(self) -> None:
         """Refuse what would break a rule."""
@@ -73,12 +86,12 @@ class Options:
             from asyncbatch._payloads import payload_reader  # noqa: PLC0415 - loads pydantic
 
             object.__setattr__(self, "reader", payload_reader(self.model))
+        if self.rate_limit is not None:
+            object.__setattr__(self, "rate", _rate(self.rate_limit))
 
 
 def _check_numbers(options: Options) -> None:
-    limit: object = options.concurrency
-    if type(limit) is not int or limit < 1:
-        raise InvalidOptionError("concurrency", f"must be a whole number from 1 on, but is {limit!r:.50}")
+    _check_limit(options.concurrency)
     if options.record_timeout is not None:
         _check_seconds("record_timeout", options.record_timeout, "above 0")
     if options.deadline_margin is not None:
@@ -91,6 +104,38 @@ def _check_numbers(options: Options) -> None:
             f"of {options.grace:g} s does not fit into the deadline margin of {margin:g} s",
             "It is spent inside the margin: make it smaller, or deadline_margin larger.",
         )
+
+
+def _check_limit(limit: Any) -> None:
+    if type(limit) is int and limit >= 1:
+        return
+    members = (getattr(limit, "observe", None), getattr(limit, "is_drop", None))
+    if (
+        all(map(callable, members))
+        and not inspect.isclass(limit)
+        and _is_count(getattr(limit, "current", None))
+    ):
+        return
+    raise InvalidOptionError(
+        "concurrency",
+        f"must be a whole number from 1 on, or a limit, but is {limit!r:.50}",
+        "Limits are objects of asyncbatch.limits, such as AdaptiveLimit()." if type(limit) is not int else "",
+    )
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _rate(rate: Any) -> RateLimit:
+    from asyncbatch.limits import RateLimit  # noqa: PLC0415 - only where there is one
+
+    if isinstance(rate, RateLimit):
+        return rate
+    try:
+        return RateLimit(rate)
+    except InvalidOptionError as error:
+        raise InvalidOptionError("rate_limit", error.problem, error.hint) from None
 
 
 def _check_seconds(name: str, value: Any, least: str = "from 0 on") -> None:

@@ -33,7 +33,9 @@ from asyncbatch._views import RawRecord
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from asyncbatch._follower import Follower
     from asyncbatch._lanes import Lanes
+    from asyncbatch.limits import RateLimit
 
 CAN_START_EAGERLY: Final = sys.version_info >= (3, 12)
 
@@ -59,7 +61,7 @@ class Threads:
     """The worker threads of one run.
 
     Args:
-        limit: Most of them at work.
+        limit: Most of them at work, at first.
     """
 
     __slots__ = ("limit", "limiter")
@@ -68,6 +70,12 @@ class Threads:
         self.limit = limit
         self.limiter: Any = None
         """Made by the first record that is handled in a thread."""
+
+    def resize(self, limit: int) -> None:
+        """Follow the run's limit; threads at work go on."""
+        self.limit = limit
+        if self.limiter is not None:
+            self.limiter.total_tokens = limit
 
 
 @final
@@ -104,6 +112,9 @@ class Observer:
     def ended(self, position: int) -> None:
         """A record's handler has ended; the ledger says how."""
 
+    def limit_changed(self, old: int, new: int) -> None:
+        """The limit of records in flight has moved."""
+
 
 @final
 class Run:
@@ -133,7 +144,9 @@ class Run:
         handler: The record handler, its injected arguments bound.
         record_type: The view that it gets.
         reader: How the model reads payloads; None without a model.
-        limit: Most records in flight.
+        limit: Most records in flight, at first.
+        follower: Who is told how records end, and tells what the limit is now; None for a limit that stays.
+        rate: How many records may start in a second; None for as many as can.
         stop_at: When the batch is sealed, in seconds of the loop's clock; None for no deadline.
         record_timeout: Seconds for one record; None for no limit.
         grace: Seconds between the first cancellation of a record and the next.
@@ -153,6 +166,7 @@ class Run:
         "_cut_short",
         "_eager",
         "_expiries",
+        "_follower",
         "_grace",
         "_handler",
         "_handles",
@@ -165,6 +179,7 @@ class Run:
         "_loop",
         "_observer",
         "_paused",
+        "_rate",
         "_raws",
         "_reader",
         "_record_timeout",
@@ -196,6 +211,8 @@ class Run:
         *,
         reader: Payload | None = None,
         limit: int,
+        follower: Follower | None = None,
+        rate: RateLimit | None = None,
         stop_at: float | None = None,
         record_timeout: float | None = None,
         grace: float = 0.1,
@@ -216,6 +233,8 @@ class Run:
         self._record_type = record_type
         self._reader = reader
         self._limit = limit
+        self._follower = follower
+        self._rate = rate
         self._stop_at = stop_at
         self._record_timeout = record_timeout
         self._grace = grace
@@ -276,6 +295,8 @@ class Run:
         self._open_slice()
         if self._stop_at is not None and self.unsettled:
             self._handles["deadline"] = loop.call_at(self._stop_at, self._on_deadline, context=self._context)
+        if self._follower is not None and self.unsettled:
+            self._beat()
 
     @property
     def unsettled(self) -> bool:
@@ -330,6 +351,7 @@ class Run:
         """
         self._admitting = False
         self._left = SkipReason.STOPPED
+        self._end_pause()
         if error is not None:
             self._trouble = self._trouble or error
             self._cut_short = True
@@ -401,22 +423,42 @@ class Run:
             self._slice_ends = self._time() + _SLICE
         self._handles["slice"] = self._loop.call_soon(self._open_slice, context=self._context)
 
-    def _fill(self, now: float) -> None:  # noqa: C901 - the hot loop: a call per case would be paid per record
+    def _pause_until(self, due: float) -> None:
+        """Wait until the rate limit lets the next record start."""
+        self._paused = True
+        self._slice_ends = due + _SLICE  # being late is no sign of a busy loop
+        self._handles["slice"] = self._loop.call_at(due, self._open_slice, context=self._context)
+
+    def _end_pause(self) -> None:
+        """Do not wait for a slice in which nothing will start."""
+        if self._paused and (self._lanes.exhausted or not self._admitting):
+            self._paused = False
+            self._handles["slice"].cancel()
+            if not self._live:
+                self._settled()
+
+    def _fill(self, now: float) -> None:  # noqa: C901, PLR0912 - the hot loop: a call per case would be paid per record
         """Start records while there is room, work and time. What stands in this loop is paid per record."""
-        live, take, time, limit = self._live, self._lanes.take, self._time, self._limit
+        live, lanes, time, rate = self._live, self._lanes, self._time, self._rate
+        take = lanes.take
         loop, context, attempt, eager = self._loop, self._context, self._attempt, self._eager
         succeeded, started, ended = self._ledger.succeeded, self._ledger.started, self._ledger.ended
         slice_ends, tell_success = self._slice_ends, self._tell_success
         prepare = self._prepare if self._observer is not None or self._threads is not None else None
         try:
-            while self._admitting and len(live) < limit:
+            while self._admitting and len(live) < self._limit:
                 if now >= slice_ends or not self._room:
                     self._pause()
                     break
+                if rate is not None and not lanes.exhausted and (due := rate.due(now)) > now:
+                    self._pause_until(due)
+                    break
                 position = take()
                 if position is None:
-                    self._admitting = not self._lanes.exhausted
+                    self._admitting = not lanes.exhausted
                     break
+                if rate is not None:
+                    rate.take(now)
                 own = context.copy()
                 if prepare is not None:
                     prepare(position, own)
@@ -549,7 +591,7 @@ class Run:
         self._ledger.fail(position, FailureReason.REFUSED, None, f"the handler returned {problem}")
         return False
 
-    def _settle(self, position: int) -> None:
+    def _settle(self, position: int) -> None:  # noqa: C901 - a call per case would be paid per record
         """A record in flight ended: its slot is free, and the next record starts."""
         live = self._live
         del live[position]
@@ -562,16 +604,29 @@ class Run:
                 self._did_not_succeed(position)
             elif self._tell_success is not None:
                 self._tell_success(position, True)  # noqa: FBT003 - once per record
+            if self._follower is not None and self._admitting:
+                self._limit = self._follower.succeeded(position, len(live) + 1)
         except BaseException as error:  # noqa: BLE001 - our own error must not leave the run waiting
             self.stop(error)
-        if self._admitting and not self._paused:
+        if self._paused:
+            self._end_pause()
+        elif self._admitting:
             self._fill(self._ledger.ended[position] or self._time())
-        elif not (live or self._paused):
+        elif not live:
             self._settled()
 
     def _did_not_succeed(self, position: int) -> None:
         self._ledger.ended[position] = self._time()
         self._tell_all(position, False)  # noqa: FBT003 - once per record
+        if self._follower is not None:
+            self._limit = self._follower.failed(position, len(self._live) + 1)
+
+    def _beat(self) -> None:
+        """Let the follower see whether the loop stood still."""
+        follower = self._follower
+        if follower is not None:
+            due = follower.beat(self._time())
+            self._handles["beat"] = self._loop.call_at(due, self._beat, context=self._context)
 
     def _tell_all(self, position: int, succeeded: bool) -> None:  # noqa: FBT001 - once per record
         """Let the lanes and the observer know how a record ended: its lane moves up or halts."""

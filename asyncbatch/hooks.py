@@ -24,7 +24,7 @@ class BatchStarted:
     Attributes:
         source: The event source; None for an empty batch whose source nothing tells.
         size: How many records the batch has.
-        limit: Most records in flight.
+        limit: Most records in flight; a limit that moves begins there.
     """
 
     source: EventSource | None
@@ -60,6 +60,20 @@ class RecordEnded:
 
 @final
 @dataclass(frozen=True, slots=True)
+class LimitChanged:
+    """A limit that moves has moved, and the batch follows.
+
+    Attributes:
+        old: Most records in flight before.
+        new: Most records in flight from now on.
+    """
+
+    old: int
+    new: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class BatchEnded:
     """The run is over; the report is what the reply is made from.
 
@@ -70,7 +84,7 @@ class BatchEnded:
     report: BatchReport
 
 
-__all__ = ["BatchEnded", "BatchStarted", "Hook", "HookEvent", "RecordEnded", "RecordStarted"]
+__all__ = ["BatchEnded", "BatchStarted", "Hook", "HookEvent", "LimitChanged", "RecordEnded", "RecordStarted"]
 
-HookEvent = BatchStarted | RecordStarted | RecordEnded | BatchEnded
+HookEvent = BatchStarted | RecordStarted | RecordEnded | LimitChanged | BatchEnded
 Hook = Callable[[HookEvent], None]

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from asyncbatch.testing._backend import SimulatedBackend, ThrottledError
     from asyncbatch.testing._conditions import ConditionOptions
     from asyncbatch.testing._context import LambdaContext
     from asyncbatch.testing._emulator import EmulatorResult, RuntimeEmulator
@@ -78,11 +79,13 @@ __all__ = [
     "RuntimeEmulator",
     "RuntimeProcess",
     "RuntimeProcessError",
+    "SimulatedBackend",
     "SimulatedInvocation",
     "SimulatedRecord",
     "SimulationError",
     "SqsFifoMapping",
     "SqsMapping",
+    "ThrottledError",
     "Verdict",
     "VirtualClock",
     "VirtualLoop",
@@ -104,6 +107,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "_backend": ("SimulatedBackend", "ThrottledError"),
     "_conditions": ("ConditionOptions",),
     "_context": ("LambdaContext",),
     "_emulator": ("EmulatorResult", "RuntimeEmulator"),

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import itertools
 from collections.abc import Hashable
 from contextvars import ContextVar
 from copy import deepcopy
@@ -17,6 +18,7 @@ from fates import Body, Fate
 from asyncbatch import BatchEngine, EventSource, FailureScope, Ordering, SequenceOrderError
 from asyncbatch._loop import _buried, discard_loop, kept_loop
 from asyncbatch._scheduler import CAN_START_EAGERLY
+from asyncbatch.hooks import LimitChanged, RecordEnded, RecordStarted
 from asyncbatch.testing import (
     LambdaContext,
     SimulationError,
@@ -57,6 +59,9 @@ class Case:
     """`BatchEngine.run`; otherwise `BatchEngine.process`."""
     seed: int | None = None
     """Shuffles what is ready in each turn of the loop."""
+    moves: tuple[int, ...] = ()
+    """What the limit is after each record that it is told of, over and over; empty for a limit that stays."""
+    rate: float | None = None
 
     @property
     def size(self):
@@ -177,6 +182,10 @@ class Seen:
     reply: list[Any] | None = None
     """The identifiers that the reply names; None where the whole batch is to be retried."""
     next_batch_succeeded: bool = True
+    followed: list[tuple[str, int]] = field(default_factory=list)
+    """Where the limit moves: ("admit", position), ("ended", position), ("limit", limit), in order, from hooks."""
+    limits: list[tuple[int, int]] = field(default_factory=list)
+    """(entries of the log before it, limit)."""
     took: float = 0.0
 
     @property
@@ -187,6 +196,24 @@ class Seen:
     def ended(self):
         return {position: time for time, what, position in self.log if what == "end"}
 
+    def limit_at(self, index: int) -> int:
+        """The limit after so many entries of the log."""
+        return [limit for before, limit in self.limits if before <= index][-1]
+
+
+class ScriptedLimit:
+    """A limit that moves as it is told to, whatever it observes."""
+
+    def __init__(self, initial, moves):
+        self.current = initial
+        self._moves = itertools.cycle(moves)
+
+    def observe(self, verdict, latency, in_flight):
+        self.current = next(self._moves)
+
+    def is_drop(self, error):
+        return False
+
 
 _mark: ContextVar[int | str] = ContextVar("mark", default="nobody's")
 
@@ -195,7 +222,7 @@ class World:
     """Runs the fates of one batch and writes down what happens."""
 
     def __init__(self, case: Case, event: dict[str, Any]) -> None:
-        self.seen = Seen(case)
+        self.seen = Seen(case, limits=[(0, case.limit)])
         self._case = case
         self.returned = False
         self._destroyed: set[int] = set()
@@ -247,6 +274,18 @@ class World:
     def _done_well(self, position: int) -> None:
         self.seen.done_well[position] = asyncio.get_running_loop().time()
 
+    def hook(self, event) -> None:
+        match event:
+            case RecordStarted(position=position):
+                self.seen.followed.append(("admit", position))
+            case RecordEnded(outcome=outcome):
+                self.seen.followed.append(("ended", outcome.position))
+            case LimitChanged(new=new):
+                self.seen.followed.append(("limit", new))
+                self.seen.limits.append((len(self.seen.log), new))
+            case _:
+                pass
+
     def survey(self, loop: asyncio.AbstractEventLoop) -> None:
         """Write down who is left on the loop."""
         positions = {task: position for position, task in self._tasks.items()}
@@ -296,6 +335,10 @@ def draw(rng) -> Case:
         deadline=deadline,
         in_own_loop=rng.random() < 0.5,
         seed=rng.choice((None, rng.randrange(1 << 30))),
+        moves=tuple(rng.randint(1, limit + 2) for _ in range(rng.randint(1, 6)))
+        if rng.random() < 0.3
+        else (),
+        rate=rng.choice((0.5, 2.0, 10.0)) if rng.random() < 0.2 else None,
     )
 
 
@@ -355,7 +398,9 @@ def live_through(case: Case) -> Seen:
     event = case.event()
     world = World(case, event)
     engine = BatchEngine(
-        concurrency=case.limit,
+        concurrency=ScriptedLimit(case.limit, case.moves) if case.moves else case.limit,
+        rate_limit=case.rate,
+        hooks=[world.hook] if case.moves else [],
         ordering=world.lane_key if case.ordering == BY_FUNCTION else case.ordering,
         failure_scope=case.scope,
         record_timeout=case.record_timeout,

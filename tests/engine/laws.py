@@ -46,6 +46,9 @@ def one_outcome_per_record_in_input_order(seen: Seen) -> Iterator[str]:
 
 
 def in_flight_is_never_above_the_limit(seen: Seen) -> Iterator[str]:
+    if seen.case.moves:
+        yield from _starts_above_a_moving_limit(seen)
+        return
     in_flight: set[int] = set()
     for time, what, position in seen.log:
         (in_flight.add if what == "start" else in_flight.discard)(position)
@@ -53,16 +56,52 @@ def in_flight_is_never_above_the_limit(seen: Seen) -> Iterator[str]:
             yield f"{sorted(in_flight)} at {time}"
 
 
+def _starts_above_a_moving_limit(seen: Seen) -> Iterator[str]:
+    """In flight follows a falling limit as records end: until it is below, nothing starts."""
+    limit, in_flight = seen.case.limit, 0
+    for what, value in seen.followed:
+        if what == "limit":
+            limit = value
+        elif what == "ended":
+            in_flight -= 1
+        else:
+            in_flight += 1
+            if in_flight > limit:
+                yield f"{value} was started as number {in_flight} of {limit}"
+
+
+def the_rate_is_kept(seen: Seen) -> Iterator[str]:
+    """Over any time no more records start than the rate gives, and what 10 ms may make up for."""
+    rate = seen.case.rate
+    if rate is None:
+        return
+    times = sorted(seen.started.values())
+    for at, begin in enumerate(times):
+        for number, end in enumerate(times[at + 1 :], start=1):
+            if number > (end - begin + 0.01) * rate + EPSILON:
+                yield f"{number + 1} started from {begin} to {end}"
+
+
+def the_return_waits_for_nothing_but_records(seen: Seen) -> Iterator[str]:
+    """When all that started has ended, and nothing more will start, the run is over (but for leftovers' grace)."""
+    last = max(seen.ended.values(), default=0.0)
+    early = seen.took < seen.case.seal_after - EPSILON
+    if early and seen.started.keys() == seen.ended.keys() and seen.took > last + GRACE + EPSILON:
+        yield f"the last record ended at {last}, the return was at {seen.took}"
+
+
 def the_limit_is_reached(seen: Seen) -> Iterator[str]:
     """Whenever time passes, either the limit is reached or nothing may start."""
+    if seen.case.rate is not None:
+        return
     started: set[int] = set()
     ended: set[int] = set()
     moments = [*seen.log, (seen.took, "return", -1)]
-    for (time, what, position), (then, _, _) in pairwise(moments):
+    for number, ((time, what, position), (then, _, _)) in enumerate(pairwise(moments), start=1):
         (started if what == "start" else ended).add(position)
         if then - time < EPSILON or time > seen.case.seal_after - EPSILON:
             continue
-        if len(started - ended) < seen.case.limit:
+        if len(started - ended) < seen.limit_at(number):
             idle = _startable(seen, started, ended)
             if idle:
                 yield f"at {time} {sorted(idle)} could have started; in flight {sorted(started - ended)}"
@@ -314,6 +353,8 @@ def the_loops_callbacks_do_not_raise(seen: Seen) -> Iterator[str]:
 LAWS = (
     one_outcome_per_record_in_input_order,
     in_flight_is_never_above_the_limit,
+    the_rate_is_kept,
+    the_return_waits_for_nothing_but_records,
     the_limit_is_reached,
     order_within_a_lane,
     a_failure_holds_back_what_its_scope_says,

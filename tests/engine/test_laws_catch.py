@@ -14,6 +14,7 @@ from asyncbatch._lanes import PositionLanes, SingleLanes, _QueuedLanes
 from asyncbatch._loop import KeptLoop
 from asyncbatch._report import BatchReport
 from asyncbatch._scheduler import Run
+from asyncbatch.limits import RateLimit
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # broken code leaves coroutines unawaited
 
@@ -59,20 +60,44 @@ MUTANTS = {
     ),
     "the limit is one too high": (
         Run._fill,
-        "len(live) < limit",
-        "len(live) <= limit",
+        "len(live) < self._limit",
+        "len(live) <= self._limit",
         laws.in_flight_is_never_above_the_limit,
     ),
     "the limit is one too low": (
         Run._fill,
-        "len(live) < limit",
-        "len(live) < max(1, limit - 1)",
+        "len(live) < self._limit",
+        "len(live) < max(1, self._limit - 1)",
         laws.the_limit_is_reached,
+    ),
+    "the limit is followed one record late": (
+        Run._settle,
+        "self._limit = self._follower.succeeded(position, len(live) + 1)",
+        "self._limit = self._follower.current; self._follower.succeeded(position, len(live) + 1)",
+        laws.in_flight_is_never_above_the_limit,
+    ),
+    "a limit that rises is not used": (
+        Run._settle,
+        "self._limit = self._follower.succeeded(position, len(live) + 1)",
+        "self._limit = min(self._limit, self._follower.succeeded(position, len(live) + 1))",
+        laws.the_limit_is_reached,
+    ),
+    "records start ahead of the rate": (
+        RateLimit.due,
+        "return self._due",
+        "return self._due - self._interval / 2",
+        laws.the_rate_is_kept,
+    ),
+    "a pause for the rate is longer than the run": (
+        Run._end_pause,
+        "self._lanes.exhausted or",
+        "",
+        laws.the_return_waits_for_nothing_but_records,
     ),
     "a freed slot is not filled": (
         Run._settle,
-        "if self._admitting and not self._paused:",
-        "if self._admitting and not self._paused and not live:",
+        "elif self._admitting:",
+        "elif self._admitting and not live:",
         laws.the_limit_is_reached,
     ),
     "a lane never moves up": (

@@ -12,7 +12,14 @@ from asyncbatch import (
     SkipReason,
     Succeeded,
 )
-from asyncbatch.hooks import BatchEnded, BatchStarted, HookEvent, RecordEnded, RecordStarted
+from asyncbatch.hooks import (
+    BatchEnded,
+    BatchStarted,
+    HookEvent,
+    LimitChanged,
+    RecordEnded,
+    RecordStarted,
+)
 
 
 def describe(outcome: Outcome) -> str:
@@ -60,6 +67,8 @@ def happened(event: HookEvent) -> int:
             return position
         case RecordEnded(outcome=outcome):
             return outcome.position
+        case LimitChanged(new=new):
+            return new
         case BatchEnded(report=report):
             return len(report.outcomes)
         case _:

@@ -1,0 +1,324 @@
+"""Our own limit: as many in flight as the backend can use, found by comparing latencies with their base."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final, final
+
+from asyncbatch.limits._limit import MovingLimit, Verdict, checked_number
+
+# Where no source is named, a constant was chosen by simulation, over backends with 2 to 100 servers, exponential,
+# fixed, log-normal and heavy-tailed service times, knees that move, outages and throttling: `python -m benchmarks
+# run --only limits` shows what it does there.
+
+_INITIAL: Final = 4
+# A window ends when its mean is known to about this (a standard error, of logarithms of latencies), within bounds.
+_PRECISION: Final = 0.18
+_WINDOW: Final = (20, 80)
+_FIRST_WINDOW: Final = 50
+# Samples that the base remembers, and how far one window may push it up.
+_MEMORY: Final = 200
+_PUSH: Final = 0.2
+# Standard errors from which a difference is taken for real: to stop doubling, and to correct the base.
+_DOUBTFUL: Final = 2.3
+_UNLIKELY: Final = 3.0
+_LEAST: Final = 0.15
+# What is seen counts for less, the noisier it is beside differences of this size (variance of a prior).
+_PRIOR: Final = 0.2**2
+# Largest steps per window, and the share of a difference that is taken at once. Doubling is slow start's (RFC
+# 5681); after a few calm windows steps grow.
+_UP: Final = math.log(1.2)
+_DOWN: Final = math.log(0.7)
+_DOUBLE: Final = math.log(2)
+_STRIDE: Final = math.log(1.6)
+_STRIDES: Final = 3
+_GAIN: Final = 0.6
+_GAIN_BELOW: Final = 0.8
+# Probing: at this share of the limit; successes until the first probe, and at most until the next. (Envoy's
+# gradient controller finds its minimum in this way, and BBR lowers what is in flight every ten seconds.)
+_PROBE: Final = 0.7
+_PROBE_AFTER: Final = (200, 1_200)
+# The share of the limit's change that latency has to follow, to be put down to the limit: between a queue, where
+# it follows all of it (Little's law), and none.
+_FOLLOWS: Final = 0.35
+# How far the limit has to have fallen (its logarithm) for the latency to tell.
+_FALL: Final = 0.4
+# In flight beside the limit: below this share it is not the limit that holds the records back.
+_USED: Final = 0.8
+# Drops: the share that is left of the limit after one; the weight of one in their average share, and the share
+# that is an outage; where growth becomes careful, and where a ceiling is forgotten.
+_BACKOFF: Final = 0.8
+_DROP_WEIGHT: Final = 0.1
+_OUTAGE: Final = 0.4
+_NEAR_CEILING: Final = 0.9
+_BEYOND_CEILING: Final = 1.2
+
+
+@final
+class AdaptiveLimit(MovingLimit):
+    """Finds how many records the backend can use at a time, and follows that.
+
+    It rests on Little's law: a backend that serves ``c`` calls at a time has its full throughput with ``c`` in
+    flight; every more only waits, and the latency grows in proportion. So it is the ratio of the latency to its
+    base, the latency without a queue, that tells the distance from the knee, as in TCP Vegas (Brakmo and Peterson,
+    1995) and BBR (Cardwell et al., 2016). What is different here, because a batch gives few and noisy samples:
+
+    - latencies are averaged by their logarithms, over windows as long as their spread asks for: an added wait
+      shows more clearly in short latencies than in long ones, and one slow call in a hundred does not matter;
+    - the base is an average too, of what was measured where there is no queue: while doubling from the start, and
+      in probes, windows at 0.7 of the limit. (The least latency seen, which is usual, falls with every sample.)
+      If the latency does not fall with the limit, the base itself has changed;
+    - a drop lowers the limit at once, and makes growth careful near the place where it happened; where most is
+      dropped, an outage, the limit goes to the minimum, and doubles again when calls succeed.
+
+    It holds between 0.9 and 1.5 times the knee. Nothing in it depends on a clock, so that freezing does not
+    disturb it. From a cold start it needs about 300 samples, from batches larger than the limit: the end of a
+    batch is no evidence.
+
+    Args:
+        initial: The limit of the first batch; None for 4: low, so that the first latencies are free of a queue.
+        minimum: It never falls below this.
+        maximum: It never rises above this; 1,000 is the maximum of Netflix's Vegas and gradient limits.
+        tolerance: How many times its base the latency may be: 1.25 keeps a small queue, so that no server idles.
+        drops: Whether what a handler raised counts as dropped; timeouts and throttling by default.
+
+    Raises:
+        InvalidOptionError: a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        initial: int | None = None,
+        *,
+        minimum: int = 1,
+        maximum: int = 1_000,
+        tolerance: float = 1.25,
+        drops: Callable[[BaseException], bool] | None = None,
+    ) -> None:
+        super().__init__(initial, minimum, maximum, drops, default=_INITIAL)
+        self._tolerance: Final = math.log(checked_number("tolerance", tolerance, 1))
+        # The window: samples, the sums of their logarithms, of the squares of those, and of what was in flight.
+        self._count = 0
+        self._sum = 0.0
+        self._squares = 0.0
+        self._in_flight = 0
+        self._wanted = _FIRST_WINDOW
+        # What is known: the logarithm of the base, the samples that it rests on, and the spread of logarithms.
+        self._base = 0.0
+        self._weight = 0
+        self._spread = 0.0
+        # What is being done: doubling, up to a limit; in doubt about it; the limit to go back to after a probe.
+        self._doubling = True
+        self._double_to = math.inf
+        self._in_doubt = False
+        self._resume: float | None = None
+        # The last window at the full limit; where latency was highest since it began to be too high; calm windows.
+        self._full = 0.0
+        self._fall: tuple[float, float] | None = None
+        self._calm = 0
+        self._since_probe = 0
+        self._probe_after = _PROBE_AFTER[0]
+        # Drops: their average share, and the limit at which there were some.
+        self._drop_share = 0.0
+        self._ceiling = math.inf
+
+    def observe(self, verdict: Verdict, latency: float, in_flight: int) -> None:
+        """Add a success to the window; react to a drop at once."""
+        if verdict is Verdict.DROPPED:
+            self._drop(in_flight)
+            return
+        if self._settling:
+            self._settling -= 1
+        if verdict is Verdict.IGNORED:
+            return
+        self._drop_share *= 1 - _DROP_WEIGHT
+        self._since_probe += 1
+        if self._settling or latency <= 0:
+            return
+        logarithm = math.log(latency)
+        self._sum += logarithm
+        self._squares += logarithm * logarithm
+        self._in_flight += in_flight
+        self._count += 1
+        if self._count >= self._wanted:
+            self._end_window()
+
+    # --- drops ----------------------------------------------------------------------------------------
+
+    def _drop(self, in_flight: int) -> None:
+        self._drop_share += (1 - self._drop_share) * _DROP_WEIGHT
+        if self._drop_share > _OUTAGE:
+            if self.current > self.minimum:
+                self._ceiling = min(self._ceiling, self._exact)
+                self._double_to = self._ceiling / 2  # as slow start's threshold
+                self._doubling = True
+                self._wanted = _WINDOW[0]
+                self._turn_to(self.minimum, in_flight)
+        elif self._settling:
+            self._settling -= 1
+        elif self.current > self.minimum:
+            self._ceiling = min(self._exact, in_flight)
+            self._doubling = False
+            self._turn_to(self._ceiling * _BACKOFF, in_flight)
+
+    def _turn_to(self, limit: float, in_flight: int) -> None:
+        self.move(limit)
+        self._resume = None
+        self._begin_window(in_flight)
+
+    # --- windows --------------------------------------------------------------------------------------
+
+    def _begin_window(self, settling: int) -> None:
+        self._count = self._in_flight = 0
+        self._sum = self._squares = 0.0
+        self._settling = settling
+
+    def _end_window(self) -> None:
+        count, before = self._count, self.current
+        mean = self._sum / count
+        spread = math.sqrt(max(0.0, self._squares / count - mean * mean))
+        if self._weight:
+            self._spread += (spread - self._spread) * 0.3
+        else:
+            self._base, self._spread = mean, spread
+        if self._resume is not None:
+            limit = self._after_probe(mean, self._resume)
+        else:
+            if self._doubling and not self._in_doubt and self._seems_to_queue(mean):
+                self._in_doubt = True  # look again: the window goes on
+                self._wanted = 2 * count
+                return
+            limit = self._after_window(mean)
+        self.move(limit)
+        wanted = (self._spread / _PRECISION) ** 2
+        self._wanted = int(min(max(wanted, _WINDOW[0]), _WINDOW[1]))
+        if not self._doubling:
+            self._wanted = max(self._wanted, self.current)  # a flight: less may be one side of a wave
+        self._begin_window(before if self.current != before else 0)
+
+    def _noise(self) -> float:
+        """Variance of a difference between this window's mean and the base."""
+        return self._spread**2 * (1 / self._count + 1 / max(self._weight, self._count))
+
+    def _unlikely(self, errors: float) -> float:
+        """A difference from the base that is not put down to chance."""
+        return max(errors * math.sqrt(self._noise()), _LEAST)
+
+    def _seems_to_queue(self, mean: float) -> bool:
+        return mean - self._base > max(self._tolerance, _DOUBTFUL * math.sqrt(self._noise()))
+
+    # --- the base -------------------------------------------------------------------------------------
+
+    def _remember(self, mean: float) -> None:
+        """Take a window into the base: upwards only a little at a time."""
+        self._weight = min(_MEMORY, self._weight + self._count)
+        self._base += min(mean - self._base, _PUSH) * self._count / self._weight
+
+    def _correct(self, mean: float) -> None:
+        """Believe a window as much as all before it, and look again soon."""
+        self._weight = min(self._weight, self._count)
+        self._weight += self._count
+        self._base += (mean - self._base) * self._count / self._weight
+        self._probe_after = _PROBE_AFTER[0]
+
+    def _begin_anew(self, mean: float) -> None:
+        """Believe this window alone, and look again soon."""
+        self._base, self._weight, self._fall = mean, self._count, None
+        self._probe_after = _PROBE_AFTER[0]
+
+    # --- what follows from a window -------------------------------------------------------------------
+
+    def _after_probe(self, mean: float, resume: float) -> float:
+        """Learn the base from a window at a lower limit, and go back."""
+        difference, fell = mean - self._base, self._full - mean
+        unlikely = self._unlikely(_UNLIKELY)
+        follows = -math.log(_PROBE)
+        self._resume = self._fall = None
+        self._since_probe = 0
+        if difference < -unlikely:  # there was a queue, and perhaps still is
+            self._correct(mean)
+            self._since_probe = self._probe_after
+            return self._exact * math.exp(self._tolerance)
+        if fell < _FOLLOWS * follows:  # the latency is not the limit's doing
+            if difference > unlikely:
+                self._correct(mean)
+                return resume
+            self._remember(self._full)
+        self._remember(mean)
+        self._probe_after = min(_PROBE_AFTER[1], 2 * self._probe_after)
+        if fell > 2 * _FOLLOWS * follows and difference < 0:
+            return min(resume, self._exact * math.exp(self._tolerance))
+        return resume
+
+    def _after_window(self, mean: float) -> float:
+        """Step up or down by how far the latency is from the base; now and then, begin a probe."""
+        self._learn(mean)
+        used = self._in_flight / self._count
+        free = used < _USED * self.current  # it is not the limit that holds the records back
+        step = self._step(mean)
+        limit = self._exact * math.exp(step)
+        if step > 0:
+            limit = self._exact if free else self._below_ceiling(limit)
+        elif step < 0:
+            if free:
+                limit = min(self._exact, used * math.exp(step))
+            self._note_fall(mean)
+        self._full = mean
+        if self._since_probe >= self._probe_after and not (self._doubling or free):
+            self._resume = limit
+            limit = min(limit, self._exact) * _PROBE
+        return limit
+
+    def _learn(self, mean: float) -> None:
+        """Take what tells of the base into it."""
+        difference = mean - self._base
+        if self._doubling and difference < self._tolerance:
+            self._remember(mean)
+        elif difference < -self._unlikely(_UNLIKELY):
+            self._correct(mean)
+        elif difference < -self._unlikely(_UNLIKELY - 1):
+            self._remember(mean)
+
+    def _step(self, mean: float) -> float:
+        """The logarithm of what the limit is to be multiplied by."""
+        noise = self._noise()
+        difference = (mean - self._base) * _PRIOR / (_PRIOR + noise)
+        stopped = self._in_doubt and self._seems_to_queue(mean)
+        self._in_doubt = False
+        self._calm = self._calm + 1 if difference < self._tolerance / 2 else 0
+        if difference < 0:
+            self._fall = None
+        if stopped:
+            self._doubling = False
+            return max(-_DOUBLE, self._tolerance - difference)
+        if self._doubling:
+            if 2 * self._exact > self._double_to:
+                self._doubling, self._double_to = False, math.inf
+            return _DOUBLE if difference < self._tolerance else 0.0
+        gain = _GAIN if difference > self._tolerance else _GAIN_BELOW
+        step = min(_UP, max(_DOWN, (self._tolerance - difference) * gain))
+        return max(step, _STRIDE) if step > 0 and self._calm >= _STRIDES else step
+
+    def _below_ceiling(self, limit: float) -> float:
+        """Grow only by one where there have been drops, until there are none."""
+        if self._ceiling == math.inf:
+            return limit
+        careful = _NEAR_CEILING * self._ceiling
+        if self._exact < careful:
+            return min(limit, careful)
+        self._doubling = False
+        limit = min(limit, self._exact + 1)
+        if limit > _BEYOND_CEILING * self._ceiling:
+            self._ceiling = math.inf
+        return limit
+
+    def _note_fall(self, mean: float) -> None:
+        """If the limit has fallen far and the latency has not, the base has changed."""
+        if self._fall is None or mean > self._fall[1]:
+            self._fall = (math.log(self._exact), mean)
+            return
+        limit, latency = self._fall
+        fallen = limit - math.log(self._exact)
+        if fallen > _FALL and latency - mean < _FOLLOWS * fallen:
+            self._begin_anew(mean)

@@ -1,0 +1,56 @@
+"""How many records may start in a second."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, final
+
+from asyncbatch.limits._limit import checked_count, checked_number
+
+# Seconds of unused time that may be made up for: timers of the event loop come late by about a millisecond
+# (epoll's grain), a busy loop gives a turn every ten, and the rate would otherwise fall short by as much each
+# time.
+_GRAIN: Final = 0.01
+
+
+@final
+class RateLimit:
+    """A token bucket that starts records evenly, for an API with a quota in requests per second.
+
+    It is kept as the one time at which the next record is due (the virtual scheduling of the generic cell rate
+    algorithm, ITU-T I.371): no task fills it, so that it has no loop, and after a freeze it holds one burst, not
+    the quota of all the time that was slept through. Engines that share the object share the quota.
+
+    There are libraries, and none fits: aiolimiter's, when used on a second loop, warns of undefined behaviour,
+    and bursts by the whole quota; pyrate-limiter's waits in the caller. All decide inside a coroutine of the
+    record, where the scheduler would already have given it a place in flight.
+
+    Args:
+        per_second: Most records started in a second, in the long run.
+        burst: Records that may start at once after a pause.
+
+    Raises:
+        InvalidOptionError: the rate is not above 0, or the burst no whole number from 1 on.
+    """
+
+    def __init__(self, per_second: float, *, burst: int = 1) -> None:
+        self._interval: Final = 1 / checked_number("per_second", per_second, 0)
+        self._credit: Final = max((checked_count("burst", burst) - 1) * self._interval, _GRAIN)
+        self._due = -math.inf
+
+    def due(self, now: float) -> float:
+        """When the next record may start.
+
+        Args:
+            now: The time, in seconds of the loop's clock.
+        """
+        if self._due > now + self._interval:  # only a clock that was set back, or another one, gives that
+            self._due = now
+        return self._due
+
+    def take(self, now: float) -> None:
+        """Note that a record starts."""
+        self._due = max(self._due, now - self._credit) + self._interval
+
+    def __repr__(self) -> str:
+        return f"RateLimit({1 / self._interval:g}, burst={round(self._credit / self._interval) + 1})"
