@@ -131,6 +131,7 @@ class Run:
     - ``_admitting``: whether more may be started, now or when a lane moves up;
     - ``_cut_short``: whether it is over for the records in flight: the deadline, or an error;
     - ``_paused``: whether it waits for the event loop to open the next slice;
+    - ``_in_flight``: how many were in flight when it began to wait for the next slice;
     - ``_slice_ends``, ``_burst``, ``_room``: the slice: until when, and how many starts, at most and left;
     - ``_settled``: what is called when nothing is in flight and nothing may start, or the time is up;
     - ``_left``: why what was never started was not;
@@ -170,6 +171,7 @@ class Run:
         "_grace",
         "_handler",
         "_handles",
+        "_in_flight",
         "_judge",
         "_lanes",
         "_ledger",
@@ -246,6 +248,7 @@ class Run:
         self._admitting = True
         self._cut_short = False
         self._paused = False
+        self._in_flight = 0
         self._slice_ends = 0.0
         self._left = SkipReason.DEADLINE
         self._trouble: BaseException | None = None
@@ -292,11 +295,11 @@ class Run:
         self._time = clock_of(loop)
         self._context = copy_context()
         self._settled = settled
+        if self._follower is not None:
+            self._beat()
         self._open_slice()
         if self._stop_at is not None and self.unsettled:
             self._handles["deadline"] = loop.call_at(self._stop_at, self._on_deadline, context=self._context)
-        if self._follower is not None and self.unsettled:
-            self._beat()
 
     @property
     def unsettled(self) -> bool:
@@ -419,6 +422,7 @@ class Run:
     def _pause(self) -> None:
         """Give the loop a turn; one slice for the loop, not one per task."""
         self._paused = True
+        self._in_flight = len(self._live) + 1
         if not self._eager:
             self._slice_ends = self._time() + _SLICE
         self._handles["slice"] = self._loop.call_soon(self._open_slice, context=self._context)
@@ -426,6 +430,7 @@ class Run:
     def _pause_until(self, due: float) -> None:
         """Wait until the rate limit lets the next record start."""
         self._paused = True
+        self._in_flight = 0
         self._slice_ends = due + _SLICE  # being late is no sign of a busy loop
         self._handles["slice"] = self._loop.call_at(due, self._open_slice, context=self._context)
 
@@ -605,7 +610,7 @@ class Run:
             elif self._tell_success is not None:
                 self._tell_success(position, True)  # noqa: FBT003 - once per record
             if self._follower is not None and self._admitting:
-                self._limit = self._follower.succeeded(position, len(live) + 1)
+                self._limit = self._follower.succeeded(position, self._used())
         except BaseException as error:  # noqa: BLE001 - our own error must not leave the run waiting
             self.stop(error)
         if self._paused:
@@ -618,8 +623,13 @@ class Run:
     def _did_not_succeed(self, position: int) -> None:
         self._ledger.ended[position] = self._time()
         self._tell_all(position, False)  # noqa: FBT003 - once per record
-        if self._follower is not None:
-            self._limit = self._follower.failed(position, len(self._live) + 1)
+        if self._follower is not None and not self._cut_short:
+            self._limit = self._follower.failed(position, self._used())
+
+    def _used(self) -> int:
+        """Records in flight until one ended; what ends before the next slice leaves places that are not free."""
+        in_flight = len(self._live) + 1
+        return max(in_flight, self._in_flight) if self._paused else in_flight
 
     def _beat(self) -> None:
         """Let the follower see whether the loop stood still."""

@@ -17,12 +17,15 @@ _INITIAL: Final = 4
 _PRECISION: Final = 0.18
 _WINDOW: Final = (20, 80)
 _FIRST_WINDOW: Final = 50
+# The weight of the newest window in what is known of the spread.
+_FRESH: Final = 0.3
 # Samples that the base remembers, and how far one window may push it up.
 _MEMORY: Final = 200
 _PUSH: Final = 0.2
-# Standard errors from which a difference is taken for real: to stop doubling, and to correct the base.
+# Standard errors from which a difference is taken for real: to stop doubling, or raise the base after a probe; and
+# to lower the base, which is asked of every window, so that chance has many.
 _DOUBTFUL: Final = 2.3
-_UNLIKELY: Final = 3.0
+_UNLIKELY: Final = 3.5
 _LEAST: Final = 0.15
 # What is seen counts for less, the noisier it is beside differences of this size (variance of a prior).
 _PRIOR: Final = 0.2**2
@@ -39,11 +42,12 @@ _GAIN_BELOW: Final = 0.8
 # gradient controller finds its minimum in this way, and BBR lowers what is in flight every ten seconds.)
 _PROBE: Final = 0.7
 _PROBE_AFTER: Final = (200, 1_200)
+_SOON: Final = 60
 # The share of the limit's change that latency has to follow, to be put down to the limit: between a queue, where
 # it follows all of it (Little's law), and none.
 _FOLLOWS: Final = 0.35
-# How far the limit has to have fallen (its logarithm) for the latency to tell.
-_FALL: Final = 0.4
+# Below this share of the limit at which the base was learnt, latency is taken for base.
+_WELL_BELOW: Final = 0.5
 # In flight beside the limit: below this share it is not the limit that holds the records back.
 _USED: Final = 0.8
 # Drops: the share that is left of the limit after one; the weight of one in their average share, and the share
@@ -108,17 +112,19 @@ class AdaptiveLimit(MovingLimit):
         self._base = 0.0
         self._weight = 0
         self._spread = 0.0
+        self._base_spread = 0.0
         # What is being done: doubling, up to a limit; in doubt about it; the limit to go back to after a probe.
         self._doubling = True
         self._double_to = math.inf
         self._in_doubt = False
         self._resume: float | None = None
-        # The last window at the full limit; where latency was highest since it began to be too high; calm windows.
+        # The limit at which the base was learnt; the last window at the full limit; calm windows in a row.
+        self._known = 0.0
         self._full = 0.0
-        self._fall: tuple[float, float] | None = None
         self._calm = 0
         self._since_probe = 0
         self._probe_after = _PROBE_AFTER[0]
+        self._suspected = False
         # Drops: their average share, and the limit at which there were some.
         self._drop_share = 0.0
         self._ceiling = math.inf
@@ -179,9 +185,10 @@ class AdaptiveLimit(MovingLimit):
         mean = self._sum / count
         spread = math.sqrt(max(0.0, self._squares / count - mean * mean))
         if self._weight:
-            self._spread += (spread - self._spread) * 0.3
+            self._spread += (spread - self._spread) * _FRESH
         else:
             self._base, self._spread = mean, spread
+            self._base_spread = spread
         if self._resume is not None:
             limit = self._after_probe(mean, self._resume)
         else:
@@ -197,23 +204,28 @@ class AdaptiveLimit(MovingLimit):
             self._wanted = max(self._wanted, self.current)  # a flight: less may be one side of a wave
         self._begin_window(before if self.current != before else 0)
 
-    def _noise(self) -> float:
+    def _noise(self, spread: float) -> float:
         """Variance of a difference between this window's mean and the base."""
-        return self._spread**2 * (1 / self._count + 1 / max(self._weight, self._count))
+        return spread**2 * (1 / self._count + 1 / max(self._weight, self._count))
 
-    def _unlikely(self, errors: float) -> float:
-        """A difference from the base that is not put down to chance."""
-        return max(errors * math.sqrt(self._noise()), _LEAST)
+    def _is_unlikely(self, difference: float, errors: float) -> bool:
+        """Whether a difference from the base, in its direction, is not put down to chance."""
+        spread = max(self._spread, self._base_spread)  # a queue makes latencies more alike
+        return difference > max(errors * math.sqrt(self._noise(spread)), _LEAST)
 
     def _seems_to_queue(self, mean: float) -> bool:
-        return mean - self._base > max(self._tolerance, _DOUBTFUL * math.sqrt(self._noise()))
+        noise = self._noise(self._spread)
+        return mean - self._base > max(self._tolerance, _DOUBTFUL * math.sqrt(noise))
 
     # --- the base -------------------------------------------------------------------------------------
 
     def _remember(self, mean: float) -> None:
-        """Take a window into the base: upwards only a little at a time."""
+        """Take a window into the base, no more than a push at a time."""
         self._weight = min(_MEMORY, self._weight + self._count)
-        self._base += min(mean - self._base, _PUSH) * self._count / self._weight
+        self._base += min(max(mean - self._base, -_PUSH), _PUSH) * self._count / self._weight
+        self._base_spread += (self._spread - self._base_spread) * _FRESH
+        if abs(mean - self._base) < self._tolerance:
+            self._known = self._exact
 
     def _correct(self, mean: float) -> None:
         """Believe a window as much as all before it, and look again soon."""
@@ -222,30 +234,28 @@ class AdaptiveLimit(MovingLimit):
         self._base += (mean - self._base) * self._count / self._weight
         self._probe_after = _PROBE_AFTER[0]
 
-    def _begin_anew(self, mean: float) -> None:
-        """Believe this window alone, and look again soon."""
-        self._base, self._weight, self._fall = mean, self._count, None
-        self._probe_after = _PROBE_AFTER[0]
-
     # --- what follows from a window -------------------------------------------------------------------
 
     def _after_probe(self, mean: float, resume: float) -> float:
         """Learn the base from a window at a lower limit, and go back."""
         difference, fell = mean - self._base, self._full - mean
-        unlikely = self._unlikely(_UNLIKELY)
         follows = -math.log(_PROBE)
-        self._resume = self._fall = None
+        self._resume = None
         self._since_probe = 0
-        if difference < -unlikely:  # there was a queue, and perhaps still is
+        if self._is_unlikely(-difference, _UNLIKELY):  # there was a queue, and perhaps still is
             self._correct(mean)
             self._since_probe = self._probe_after
             return self._exact * math.exp(self._tolerance)
         if fell < _FOLLOWS * follows:  # the latency is not the limit's doing
-            if difference > unlikely:
-                self._correct(mean)
+            if self._is_unlikely(difference, _DOUBTFUL):
+                if self._suspected:  # twice: a queue that is still draining looks like this once
+                    self._correct(mean)
+                self._suspected = not self._suspected
+                self._since_probe = self._probe_after - _SOON
                 return resume
             self._remember(self._full)
         self._remember(mean)
+        self._suspected = False
         self._probe_after = min(_PROBE_AFTER[1], 2 * self._probe_after)
         if fell > 2 * _FOLLOWS * follows and difference < 0:
             return min(resume, self._exact * math.exp(self._tolerance))
@@ -260,10 +270,8 @@ class AdaptiveLimit(MovingLimit):
         limit = self._exact * math.exp(step)
         if step > 0:
             limit = self._exact if free else self._below_ceiling(limit)
-        elif step < 0:
-            if free:
-                limit = min(self._exact, used * math.exp(step))
-            self._note_fall(mean)
+        elif step < 0 and free:
+            limit = min(self._exact, used * math.exp(step))
         self._full = mean
         if self._since_probe >= self._probe_after and not (self._doubling or free):
             self._resume = limit
@@ -273,22 +281,22 @@ class AdaptiveLimit(MovingLimit):
     def _learn(self, mean: float) -> None:
         """Take what tells of the base into it."""
         difference = mean - self._base
-        if self._doubling and difference < self._tolerance:
+        if self._exact < _WELL_BELOW * self._known and difference > self._tolerance:
+            self._correct(mean)  # no queue is to be had here: the base has changed
+        elif self._doubling and difference < self._tolerance:
             self._remember(mean)
-        elif difference < -self._unlikely(_UNLIKELY):
+        elif self._is_unlikely(-difference, _UNLIKELY):
             self._correct(mean)
-        elif difference < -self._unlikely(_UNLIKELY - 1):
+        elif difference < 0 and self._weight < _MEMORY // 2:  # little is known of it yet
             self._remember(mean)
 
     def _step(self, mean: float) -> float:
         """The logarithm of what the limit is to be multiplied by."""
-        noise = self._noise()
+        noise = self._noise(self._spread)
         difference = (mean - self._base) * _PRIOR / (_PRIOR + noise)
         stopped = self._in_doubt and self._seems_to_queue(mean)
         self._in_doubt = False
         self._calm = self._calm + 1 if difference < self._tolerance / 2 else 0
-        if difference < 0:
-            self._fall = None
         if stopped:
             self._doubling = False
             return max(-_DOUBLE, self._tolerance - difference)
@@ -312,13 +320,3 @@ class AdaptiveLimit(MovingLimit):
         if limit > _BEYOND_CEILING * self._ceiling:
             self._ceiling = math.inf
         return limit
-
-    def _note_fall(self, mean: float) -> None:
-        """If the limit has fallen far and the latency has not, the base has changed."""
-        if self._fall is None or mean > self._fall[1]:
-            self._fall = (math.log(self._exact), mean)
-            return
-        limit, latency = self._fall
-        fallen = limit - math.log(self._exact)
-        if fallen > _FALL and latency - mean < _FOLLOWS * fallen:
-            self._begin_anew(mean)

@@ -35,7 +35,8 @@ class RateLimit:
 
     def __init__(self, per_second: float, *, burst: int = 1) -> None:
         self._interval: Final = 1 / checked_number("per_second", per_second, 0)
-        self._credit: Final = max((checked_count("burst", burst) - 1) * self._interval, _GRAIN)
+        self._burst: Final = checked_count("burst", burst)
+        self._credit: Final = max((burst - 1) * self._interval, _GRAIN)
         self._due = -math.inf
 
     def due(self, now: float) -> float:
@@ -53,4 +54,5 @@ class RateLimit:
         self._due = max(self._due, now - self._credit) + self._interval
 
     def __repr__(self) -> str:
-        return f"RateLimit({1 / self._interval:g}, burst={round(self._credit / self._interval) + 1})"
+        burst = f", burst={self._burst}" if self._burst > 1 else ""
+        return f"RateLimit({1 / self._interval:g}{burst})"

@@ -72,14 +72,14 @@ MUTANTS = {
     ),
     "the limit is followed one record late": (
         Run._settle,
-        "self._limit = self._follower.succeeded(position, len(live) + 1)",
-        "self._limit = self._follower.current; self._follower.succeeded(position, len(live) + 1)",
+        "self._limit = self._follower.succeeded(position, self._used())",
+        "self._limit = self._follower.current; self._follower.succeeded(position, self._used())",
         laws.in_flight_is_never_above_the_limit,
     ),
     "a limit that rises is not used": (
         Run._settle,
-        "self._limit = self._follower.succeeded(position, len(live) + 1)",
-        "self._limit = min(self._limit, self._follower.succeeded(position, len(live) + 1))",
+        "self._limit = self._follower.succeeded(position, self._used())",
+        "self._limit = min(self._limit, self._follower.succeeded(position, self._used()))",
         laws.the_limit_is_reached,
     ),
     "records start ahead of the rate": (

@@ -115,7 +115,7 @@ def test_a_success_that_takes_too_long_is_a_drop_to_aimd():
 
 
 def test_gradient2_follows_netflix_arithmetic():
-    """By hand: four in the queue at a fifth each, while the latency does not change; half at most when it soars."""
+    """By hand: a fifth of four in the queue while latency stays the same; half at most when it soars."""
     limit = Gradient2Limit(initial=20)
     limit.observe(Verdict.SUCCESS, 0.01, 20)
     assert limit._exact == pytest.approx(20 * 0.8 + (20 + 4) * 0.2)
