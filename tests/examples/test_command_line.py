@@ -52,6 +52,7 @@ def invoke(name: str, *options: str) -> subprocess.CompletedProcess[str]:
         ("dynamodb.py", "dynamodb"),
         ("kafka.py", "kafka"),
         ("model.py", "sqs"),
+        ("limits.py", "sqs"),
         ("threaded.py", "sqs"),
     ],
 )
