@@ -11,6 +11,7 @@ from asyncbatch import SqsRecord, batch_handler
 from asyncbatch.limits import AdaptiveLimit, is_overload
 from asyncbatch.testing import SimulatedBackend
 
+CREDIT_LIMIT = 197
 backend = SimulatedBackend(servers=20, service_time=0.01)
 
 
@@ -29,5 +30,7 @@ def is_drop(error: BaseException) -> bool:
     record_timeout=5.0,  # a record that takes longer fails, and counts as dropped
 )
 async def lambda_handler(record: SqsRecord) -> None:
-    record.json()
+    order = record.json()
+    if order["amount"] > CREDIT_LIMIT:
+        raise ValueError(f"the amount is above the credit limit of {CREDIT_LIMIT}")
     await backend.call()
