@@ -162,7 +162,7 @@ def run_in_order(processor: Processor, turn: Turn, records: Sequence[Any]) -> li
         try:
             odd = _while_all_succeed(processor, turn.stop_at, left, entries)
         finally:
-            tally.marks[begun : len(entries)] = b"\1" * (len(entries) - begun)
+            tally.marks[begun : len(entries)] = [1] * (len(entries) - begun)
         if not odd:
             break
         entries.append(_unearned(processor, tally, len(entries), *odd))
