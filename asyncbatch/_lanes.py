@@ -10,6 +10,7 @@ import inspect
 from abc import abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from operator import length_hint
@@ -58,7 +59,7 @@ class SingleLanes:
         scope: What a failure holds back.
     """
 
-    __slots__ = ("_cut", "_ledger", "_positions", "_scope", "queue")
+    __slots__ = ("_cut", "_ledger", "_positions", "_scope", "queue", "take")
 
     def __init__(self, ledger: Ledger, scope: FailureScope) -> None:
         self.queue = False
@@ -66,10 +67,9 @@ class SingleLanes:
         self._scope = scope
         self._cut = len(ledger.succeeded)
         self._positions = iter(range(self._cut))
-
-    def take(self) -> int | None:
-        """The next position."""
-        return next(self._positions, None)
+        # A function in C: a method takes twice as long, once per record.
+        self.take: Callable[[], int | None] = partial(next, self._positions, None)
+        """The next position; None at the end."""
 
     @property
     def exhausted(self) -> bool:
