@@ -108,8 +108,8 @@ TEXTS = {
     ),
     "the first record tells the source": (
         _events._detected,
-        "if len(tags) == len(arns) == 1:",
-        "if True:",
+        'if record["eventSource"] != tag or record["eventSourceARN"] != arn:',
+        "if False:",
         "an event ran that cannot be reported on",
     ),
     "an error names no place": (
