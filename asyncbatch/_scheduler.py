@@ -451,6 +451,7 @@ class Run:
         raws, view, reader = self._raws, None if self._judge else self._record_type, self._reader
         options, tell_success = self._task_options, self._tell_success
         slice_ends = self._slice_ends if self._room else now
+        unbegun = self._unbegun[1]
         prepare = self._prepare if self._observer is not None or self._threads is not None else None
         try:
             while self._admitting and len(live) < self._limit:
@@ -487,7 +488,7 @@ class Run:
                     continue
                 live[position] = task
                 if not eager:
-                    self._expect_begin(position)
+                    unbegun.append(position)
                     self._room -= 1
                     if not self._room:
                         slice_ends = now
@@ -496,12 +497,13 @@ class Run:
                 now = time()
         except BaseException as error:  # noqa: BLE001 - our own, or a signal's: it is raised at the end
             self.stop(error)
+        if unbegun:
+            self._expect_begin()
         if not (live or self._paused):
             self._settled()
 
-    def _expect_begin(self, position: int) -> None:
-        """Look after a task that is not started eagerly: cancelled before its first step, it ends silently."""
-        self._unbegun[1].append(position)
+    def _expect_begin(self) -> None:
+        """Look after tasks that were not started eagerly: cancelled before its first step, one ends silently."""
         if "begin" not in self._handles:
             self._handles["begin"] = self._loop.call_soon(self._check_begun, context=self._context)
 
@@ -510,13 +512,12 @@ class Run:
         del self._handles["begin"]
         due, younger = self._unbegun
         self._unbegun = (younger, [])
-        for position in due:
-            task = self._live.get(position)
-            if task is not None and task.done():
+        for position in sorted(self._live.keys() & due):
+            if self._live[position].done():
                 self._ledger.fail(position, FailureReason.CANCELLED, None, _CANCELLED)
                 self._settle(position)
-        if younger and "begin" not in self._handles:
-            self._handles["begin"] = self._loop.call_soon(self._check_begun, context=self._context)
+        if younger:
+            self._expect_begin()
 
     def _prepare(self, position: int, context: Context) -> None:
         if self._observer is not None:
