@@ -19,7 +19,7 @@ import asyncio
 import inspect
 import os
 import sys
-from asyncio import Task, current_task
+from asyncio import Task
 from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
@@ -130,6 +130,8 @@ class Run:
       ``_unbegun``, and by position the next cancellation of a record that did not obey the last;
     - ``_admitting``: whether more may be started, now or when a lane moves up;
     - ``_cut_short``: whether it is over for the records in flight: the deadline, or an error;
+    - ``_returned``: the position of the last record whose handler returned plainly; where its task ends, which is
+      next, that becomes its success, unless a cancellation is pending or it took too long;
     - ``_paused``: whether it waits for the event loop to open the next slice;
     - ``_slice_ends``, ``_burst``, ``_room``: the slice: until when, and how many starts, at most and left;
     - ``_settled``: what is called when nothing is in flight and nothing may start, or the time is up;
@@ -184,6 +186,7 @@ class Run:
         "_reader",
         "_record_timeout",
         "_record_type",
+        "_returned",
         "_room",
         "_settled",
         "_slice_ends",
@@ -248,6 +251,7 @@ class Run:
         self._admitting = True
         self._cut_short = False
         self._paused = False
+        self._returned = -1
         self._slice_ends = 0.0
         self._left = SkipReason.DEADLINE
         self._trouble: BaseException | None = None
@@ -442,7 +446,7 @@ class Run:
             if not self._live:
                 self._settled()
 
-    def _fill(self, now: float) -> None:  # noqa: C901, PLR0912 - the hot loop: a call per case would be paid per record
+    def _fill(self, now: float) -> None:  # noqa: C901, PLR0912, PLR0915 - the hot loop: a call per case would be paid per record
         """Start records while there is room, work and time. What stands in this loop is paid per record."""
         live, lanes, time, rate = self._live, self._lanes, self._time, self._rate
         take = lanes.take
@@ -481,10 +485,12 @@ class Run:
                 task = Task(attempt(position, record), **options)
                 if task.done():  # it was started eagerly, and never waited
                     ended[position] = now = time()
-                    if not succeeded[position]:
+                    if self._returned == position and not task.cancelling():
+                        succeeded[position] = 1
+                        if tell_success is not None:
+                            tell_success(position, True)  # noqa: FBT003 - once per record
+                    else:
                         self._did_not_succeed(position)
-                    elif tell_success is not None:
-                        tell_success(position, True)  # noqa: FBT003 - once per record
                     continue
                 live[position] = task
                 if not eager:
@@ -541,11 +547,7 @@ class Run:
                     if judge is None
                     else judge(position, result)
                 ):
-                    ledger = self._ledger
-                    if current_task().cancelling() or position in ledger.failures:  # type: ignore[union-attr]  # we are in a task
-                        ledger.fail(position, FailureReason.CANCELLED, None, _PENDING_CANCELLATION)
-                    else:
-                        ledger.succeeded[position] = 1
+                    self._returned = position
         except BaseException as error:  # noqa: BLE001 - the one boundary where an exception becomes an outcome
             self._failed(position, error)
         finally:
@@ -600,7 +602,7 @@ class Run:
     def _settle(self, position: int) -> None:  # noqa: C901 - a call per case would be paid per record
         """A record in flight ended: its slot is free, and the next record starts."""
         live = self._live
-        del live[position]
+        task = live.pop(position)
         if self.over:  # a straggler that ends after all
             return
         if self._expiries:
@@ -608,12 +610,14 @@ class Run:
         ledger = self._ledger
         ledger.ended[position] = now = self._time()
         try:
-            if not ledger.succeeded[position]:
+            if self._returned == position and not task.cancelling() and position not in ledger.failures:
+                ledger.succeeded[position] = 1
+                if self._tell_success is not None:
+                    self._tell_success(position, True)  # noqa: FBT003 - once per record
+                if self._follower is not None and self._admitting:
+                    self._limit = self._follower.succeeded(position, len(live) + 1)
+            else:
                 self._did_not_succeed(position)
-            elif self._tell_success is not None:
-                self._tell_success(position, True)  # noqa: FBT003 - once per record
-            if self._follower is not None and self._admitting:
-                self._limit = self._follower.succeeded(position, len(live) + 1)
         except BaseException as error:  # noqa: BLE001 - our own error must not leave the run waiting
             self.stop(error)
         if self._paused:
@@ -625,6 +629,8 @@ class Run:
             self._settled()
 
     def _did_not_succeed(self, position: int) -> None:
+        if self._returned == position:  # where it took too long as well, the ledger has noted that first
+            self._ledger.fail(position, FailureReason.CANCELLED, None, _PENDING_CANCELLATION)
         self._tell_all(position, False)  # noqa: FBT003 - once per record
         if self._follower is not None:
             self._limit = self._follower.failed(position, len(self._live) + 1)
