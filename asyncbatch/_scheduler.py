@@ -42,6 +42,9 @@ CAN_START_EAGERLY: Final = sys.version_info >= (3, 12)
 # Handlers that never wait give the loop a turn this often (s): short enough for a heartbeat, long enough that
 # the turn (microseconds) does not count.
 _SLICE: Final = 0.01
+# Nor do more records than this many begin to wait in one slice: those that wait briefly end while what they use is
+# still in the processor's caches, and before the garbage collector looks at it.
+_BURST: Final = 64
 # Where tasks cannot start eagerly, a slice is a number of starts, because nothing runs before the next turn.
 # It grows while turns are short and shrinks while they are long.
 _FIRST_BURST: Final = 16
@@ -126,6 +129,7 @@ class Run:
     - ``_expiries``: when their timeouts end, by position, in order of start and so of expiry;
     - ``_unbegun``: positions whose tasks may not have had their first step, started before the last turn of
       the loop and since; where tasks start eagerly there are none;
+    - ``_task_options``: what the next task is made with; ``context`` is the last one's;
     - ``_handles``: what the loop will call: the deadline, the next slice, the next expiry, the next look at
       ``_unbegun``, and by position the next cancellation of a record that did not obey the last;
     - ``_admitting``: whether more may be started, now or when a lane moves up;
@@ -204,7 +208,6 @@ class Run:
     _time: Callable[[], float]
     _context: Context
     _settled: Callable[[], object]
-    _task_options: dict[str, Any]
 
     def __init__(
         self,
@@ -247,7 +250,7 @@ class Run:
         self._observer = observer
         self._judge = judge
         self._eager = eager
-        self._burst = self._room = limit if eager else min(limit, _FIRST_BURST)
+        self._burst = self._room = _BURST if eager else min(limit, _FIRST_BURST)
         self._admitting = True
         self._cut_short = False
         self._paused = False
@@ -260,6 +263,10 @@ class Run:
         self._expiries: dict[int, float] = {}
         self._unbegun: tuple[list[int], list[int]] = _NONE_UNBEGUN if eager else ([], [])
         self._handles: dict[str | int, asyncio.Handle] = {}
+        # Passed as a whole: keywords one by one would be packed anew for every record.
+        self._task_options: dict[str, Any] = {"name": _TASK_NAME}
+        if eager:
+            self._task_options["eager_start"] = True
 
     # --- the frame of the run -------------------------------------------------------------------------
 
@@ -297,9 +304,7 @@ class Run:
         self._loop = loop
         self._time = clock_of(loop)
         self._context = copy_context()
-        self._task_options = {"loop": loop, "name": _TASK_NAME}
-        if self._eager:
-            self._task_options["eager_start"] = True
+        self._task_options["loop"] = loop
         self._settled = settled
         self._open_slice()
         if self._stop_at is not None and self.unsettled:
@@ -343,6 +348,7 @@ class Run:
         """
         self.over = True
         self._tell_success = None  # it may be a method of this object: a cycle
+        self._task_options.clear()  # it holds the context of the last record
         for handle in self._handles.values():
             handle.cancel()
         return self._trouble
@@ -495,9 +501,9 @@ class Run:
                 live[position] = task
                 if not eager:
                     unbegun.append(position)
-                    self._room -= 1
-                    if not self._room:
-                        slice_ends = now
+                self._room -= 1
+                if not self._room:
+                    slice_ends = now
                 if self._record_timeout is not None and self._threads is None:
                     self._arm(position, now)
                 now = time()
