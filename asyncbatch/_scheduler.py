@@ -27,7 +27,7 @@ from time import monotonic  # noqa: TID251 - see clock_of
 from typing import TYPE_CHECKING, Any, Final, final
 
 from asyncbatch._ledger import FailureReason, Ledger, SkipReason, describe, describe_invalid, undone_work
-from asyncbatch._records import UNREAD, Payload, Record
+from asyncbatch._records import UNREAD, Record
 from asyncbatch._views import RawRecord
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from asyncbatch._follower import Follower
     from asyncbatch._lanes import Lanes
-    from asyncbatch.limits import RateLimit
+    from asyncbatch._options import Options
 
 CAN_START_EAGERLY: Final = sys.version_info >= (3, 12)
 
@@ -149,20 +149,16 @@ class Run:
         ledger: Where outcomes are noted.
         handler: The record handler, its injected arguments bound.
         record_type: The view that it gets.
-        reader: How the model reads payloads; None without a model.
+        options: What the engine was asked to do.
         limit: Most records in flight, at first.
         follower: Who is told how records end, and tells what the limit is now; None for a limit that stays.
-        rate: How many records may start in a second; None for as many as can.
         stop_at: When the batch is sealed, in seconds of the loop's clock; None for no deadline.
-        record_timeout: Seconds for one record; None for no limit.
-        grace: Seconds between the first cancellation of a record and the next.
         threads: The worker threads, where the handler works in some: then a record's timeout begins to count
             with its thread, which may have to wait for its turn.
         observer: Who is told of starts and ends; None for nobody.
         judge: Decides whether a record succeeded, for handlers that take raw records and turn what those raise
             into results themselves: what they raise all the same ends the run. None for the rule that a plain
             return is success and an exception the record's failure.
-        eager: Start tasks eagerly. 3.11 cannot.
     """
 
     __slots__ = (
@@ -209,26 +205,22 @@ class Run:
     _context: Context
     _settled: Callable[[], object]
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - keywords would be paid per batch
         self,
         raws: Sequence[RawRecord],
         lanes: Lanes,
         ledger: Ledger,
         handler: Callable[..., Awaitable[object]],
         record_type: type[Record[Any]],
-        *,
-        reader: Payload | None = None,
+        options: Options,
         limit: int,
-        follower: Follower | None = None,
-        rate: RateLimit | None = None,
-        stop_at: float | None = None,
-        record_timeout: float | None = None,
-        grace: float = 0.1,
-        threads: Threads | None = None,
-        observer: Observer | None = None,
-        judge: Judge | None = None,
-        eager: bool = CAN_START_EAGERLY,
+        follower: Follower | None,
+        stop_at: float | None,
+        threads: Threads | None,
+        observer: Observer | None,
+        judge: Judge | None,
     ) -> None:
+        eager = options.eager
         self._raws = raws
         self._lanes = lanes
         self._tell_success: Callable[[int, bool], None] | None = None
@@ -239,13 +231,13 @@ class Run:
         self._ledger = ledger
         self._handler = handler
         self._record_type = record_type
-        self._reader = reader
+        self._reader = options.reader
         self._limit = limit
         self._follower = follower
-        self._rate = rate
+        self._rate = options.rate
         self._stop_at = stop_at
-        self._record_timeout = record_timeout
-        self._grace = grace
+        self._record_timeout = options.record_timeout
+        self._grace = options.grace
         self._threads = threads
         self._observer = observer
         self._judge = judge
