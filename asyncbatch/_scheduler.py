@@ -520,7 +520,7 @@ class Run:
             if self._live[position].done():
                 self._ledger.fail(position, FailureReason.CANCELLED, None, _CANCELLED)
                 self._settle(position)
-        if younger:
+        if younger and self._live:
             self._expect_begin()
 
     def _prepare(self, position: int, context: Context) -> None:
