@@ -113,9 +113,9 @@ MUTANTS = {
         laws.nothing_is_taken_as_done_after_a_failure_in_its_lane,
     ),
     "a lane per record": (
-        _lanes.build_lanes,
-        "lanes.setdefault(key_of_record, []).append(position)",
-        "lanes.setdefault(position, []).append(position)",
+        _lanes._positions_by_key,
+        "lanes.get(key_of_record)",
+        "lanes.get(key_of_record := position)",
         laws.order_within_a_lane,
     ),
     "lanes run backwards": (
