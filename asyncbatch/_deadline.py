@@ -54,12 +54,15 @@ def budget_of(remaining: float, margin: float | None = None) -> float:
             remaining,
             margin,
         )
-    return max(0.0, remaining - margin)
+        return 0.0
+    return remaining - margin
 
 
 def default_margin(remaining: float) -> float:
     """The margin where none was chosen, in seconds."""
-    return min(max(remaining * MARGIN_SHARE, MARGIN_BOUNDS[0]), MARGIN_BOUNDS[1])
+    least, most = MARGIN_BOUNDS
+    margin = remaining * MARGIN_SHARE
+    return least if margin < least else min(margin, most)
 
 
 def own_budget(deadline: float, margin: float) -> float:

@@ -48,7 +48,6 @@ _TAGS: Final = {
 }
 _KAFKA_TAGS: Final = ("aws:kafka", "SelfManagedKafka")
 _NO_RECORDS: Final[list[Any]] = []
-_NAME_TYPES: Final = frozenset({str, tuple})
 _FIFO_SUFFIX: Final = ".fifo"
 # A tumbling window's event has these beside (or instead of) its records.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html
@@ -139,7 +138,8 @@ def _checked(rules: SourceRules, raws: Sequence[RawRecord], state: dict[str, Any
     try:
         names = rules.identifiers(raws)
         distinct = set(names)
-        well_named = set(map(type, names)) <= _NAME_TYPES and "" not in distinct
+        types = list(map(type, names))
+        well_named = (types.count(str) or types.count(tuple)) == len(names) and "" not in distinct
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration, IndexError):
         raise _first_problem(rules, raws) from None
     if not well_named:
@@ -167,14 +167,16 @@ def _not_an_object(raw: Any) -> tuple[str, str] | None:
 def _detected(records: list[Any], named: EventSource | None) -> SourceRules:
     """The one event source of all records; it must agree with the one that the user named."""
     try:
-        tags = {record["eventSource"] for record in records}
-        arns = {record["eventSourceARN"] for record in records}
+        tag, arn = records[0]["eventSource"], records[0]["eventSourceARN"]
+        for record in records:
+            if record["eventSource"] != tag or record["eventSourceARN"] != arn:
+                break
+        else:  # the usual case, without an object per record
+            rules = _rules_by_origin(tag, arn, named)
+            if rules is not None:
+                return rules
     except (KeyError, TypeError):
-        return _detected_one_by_one(records, named)
-    if len(tags) == len(arns) == 1:  # the usual case, without an object per record
-        rules = _rules_by_origin(tags.pop(), arns.pop(), named)
-        if rules is not None:
-            return rules
+        pass
     return _detected_one_by_one(records, named)
 
 

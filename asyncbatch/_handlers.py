@@ -33,19 +33,17 @@ class BoundHandler:
         wants_state: It has a parameter ``state``.
     """
 
-    __slots__ = ("handler", "wants_context", "wants_state")
+    __slots__ = ("handler", "threads", "wants_context", "wants_state")
 
     def __init__(self, handler: Handler, *, wants_context: bool = False, wants_state: bool = False) -> None:
         self.handler = handler
         self.wants_context = wants_context
         self.wants_state = wants_state
-
-    @property
-    def threads(self) -> ThreadedHandler[..., Any] | None:
+        function = _within_partials(handler)
+        self.threads: ThreadedHandler[..., Any] | None = (
+            cast("ThreadedHandler[..., Any]", function) if isinstance(function, ThreadedHandler) else None
+        )
         """The handler, if it works in threads."""
-        function = _within_partials(self.handler)
-        is_threaded = isinstance(function, ThreadedHandler)
-        return cast("ThreadedHandler[..., Any]", function) if is_threaded else None
 
     def inject(self, context: object, state: object) -> Handler:
         """The handler as a function of the record alone."""

@@ -54,7 +54,7 @@ class Job:
         context: Lambda's context, to be injected.
         budget: Seconds until the batch is sealed; None without a deadline.
         judge: Decides whether a record succeeded, in place of the rule that a plain return is success; the handler
-            then gets raw records.
+            then gets raw records. None for that rule.
     """
 
     __slots__ = (
@@ -74,15 +74,14 @@ class Job:
         "stop_at",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - keywords would be paid per batch
         self,
         options: Options,
         batch: Batch,
         bound: BoundHandler,
         context: object,
         budget: float | None,
-        *,
-        judge: Judge | None = None,
+        judge: Judge | None,
     ) -> None:
         self.options = options
         self.batch = batch
@@ -142,17 +141,13 @@ class Job:
             self.ledger,
             self.bound.inject(self.context, state),
             rules.record_type,
-            reader=options.reader,
-            limit=limit,
-            follower=self._follower(threads, observer),
-            rate=options.rate,
-            stop_at=self.stop_at,
-            record_timeout=options.record_timeout,
-            grace=options.grace,
-            threads=threads,
-            observer=observer,
-            judge=self.judge,
-            eager=options.eager,
+            options,  # from here on without keywords: the interpreter makes an object from them slowly
+            limit,
+            self._follower(threads, observer),
+            self.stop_at,
+            threads,
+            observer,
+            self.judge,
         )
         return self.run
 
@@ -291,7 +286,7 @@ async def process_batch(
         budget = own_budget(
             deadline, options.grace if options.deadline_margin is None else options.deadline_margin
         )
-    job = Job(options, batch, bound, context, budget)
+    job = Job(options, batch, bound, context, budget, None)
     job.begin(asyncio.get_running_loop().time)
     if batch.raws:
         opened, state = await job.state()
@@ -315,7 +310,7 @@ def run_event(
         InvalidEventError: a record could not be reported on; nothing was processed.
     """
     budget, remaining = time_left(context, options.deadline_margin)
-    job = Job(options, read_event(event, options.source), bound, context, budget)
+    job = Job(options, read_event(event, options.source), bound, context, budget, None)
     if options.guard_blocking:
         return job, _run_guarded(job, remaining)
     return job, _run_on(kept_loop(), job)

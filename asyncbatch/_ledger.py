@@ -86,7 +86,7 @@ class Ledger:
     __slots__ = ("ended", "failures", "result", "skips", "started", "succeeded")
 
     def __init__(self, size: int) -> None:
-        self.succeeded: bytearray = bytearray(size)
+        self.succeeded: list[int] = [0] * size
         self.started: list[float | None] = [None] * size
         self.ended: list[float | None] = [None] * size
         self.failures: dict[int, Failure] = {}

@@ -219,6 +219,9 @@ class BatchReport:
         if rules.redelivery is Redelivery.FROM_LOWEST:
             yield self._succeeded.index(0)
             return
+        if rules.redelivery is Redelivery.NAMED and self._lane_keys is None:
+            yield from (position for position, done in enumerate(self._succeeded) if not done)
+            return
         halted: set[Hashable] = set()
         for position, raw in enumerate(self._batch.raws):
             unit = self._unit(rules, raw, position)
@@ -235,6 +238,8 @@ class BatchReport:
 
     def _check_order(self, rules: SourceRules) -> None:
         """Batch position decides order, and a stream's own numbers must agree with it."""
+        if rules.redelivery is Redelivery.NAMED:
+            return  # no stream, no numbers
         last: dict[Hashable, int] = {}
         for position, raw in enumerate(self._batch.raws):
             number = rules.position(raw)
@@ -258,7 +263,7 @@ class BatchReport:
             f"{counts.succeeded} of {counts.total} records succeeded, {counts.failed} failed, "
             f"{counts.skipped} skipped, in {self.duration:.3f} s"
         )
-        kinds = Counter[str]()
+        kinds: Counter[str] = Counter()
         for failure in self._ledger.failures.values():
             kind = failure.reason.value
             kinds[f"{kind}: {type(failure.error).__name__}" if failure.error else kind] += 1

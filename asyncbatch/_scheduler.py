@@ -19,7 +19,7 @@ import asyncio
 import inspect
 import os
 import sys
-from asyncio import Task, current_task
+from asyncio import Task
 from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
@@ -27,7 +27,7 @@ from time import monotonic  # noqa: TID251 - see clock_of
 from typing import TYPE_CHECKING, Any, Final, final
 
 from asyncbatch._ledger import FailureReason, Ledger, SkipReason, describe, describe_invalid, undone_work
-from asyncbatch._records import UNREAD, Payload, Record
+from asyncbatch._records import UNREAD, Record
 from asyncbatch._views import RawRecord
 
 if TYPE_CHECKING:
@@ -35,13 +35,16 @@ if TYPE_CHECKING:
 
     from asyncbatch._follower import Follower
     from asyncbatch._lanes import Lanes
-    from asyncbatch.limits import RateLimit
+    from asyncbatch._options import Options
 
 CAN_START_EAGERLY: Final = sys.version_info >= (3, 12)
 
 # Handlers that never wait give the loop a turn this often (s): short enough for a heartbeat, long enough that
 # the turn (microseconds) does not count.
 _SLICE: Final = 0.01
+# Nor do more records than this many begin to wait in one slice: those that wait briefly end while what they use is
+# still in the processor's caches, and before the garbage collector looks at it.
+_BURST: Final = 64
 # Where tasks cannot start eagerly, a slice is a number of starts, because nothing runs before the next turn.
 # It grows while turns are short and shrinks while they are long.
 _FIRST_BURST: Final = 16
@@ -126,10 +129,13 @@ class Run:
     - ``_expiries``: when their timeouts end, by position, in order of start and so of expiry;
     - ``_unbegun``: positions whose tasks may not have had their first step, started before the last turn of
       the loop and since; where tasks start eagerly there are none;
+    - ``_task_options``: what the next task is made with; ``context`` is the last one's;
     - ``_handles``: what the loop will call: the deadline, the next slice, the next expiry, the next look at
       ``_unbegun``, and by position the next cancellation of a record that did not obey the last;
     - ``_admitting``: whether more may be started, now or when a lane moves up;
     - ``_cut_short``: whether it is over for the records in flight: the deadline, or an error;
+    - ``_returned``: the position of the last record whose handler returned plainly; where its task ends, which is
+      next, that becomes its success, unless a cancellation is pending or it took too long;
     - ``_paused``: whether it waits for the event loop to open the next slice;
     - ``_in_flight``: how many were in flight when it began to wait for the next slice;
     - ``_slice_ends``, ``_burst``, ``_room``: the slice: until when, and how many starts, at most and left;
@@ -144,20 +150,16 @@ class Run:
         ledger: Where outcomes are noted.
         handler: The record handler, its injected arguments bound.
         record_type: The view that it gets.
-        reader: How the model reads payloads; None without a model.
+        options: What the engine was asked to do.
         limit: Most records in flight, at first.
         follower: Who is told how records end, and tells what the limit is now; None for a limit that stays.
-        rate: How many records may start in a second; None for as many as can.
         stop_at: When the batch is sealed, in seconds of the loop's clock; None for no deadline.
-        record_timeout: Seconds for one record; None for no limit.
-        grace: Seconds between the first cancellation of a record and the next.
         threads: The worker threads, where the handler works in some: then a record's timeout begins to count
             with its thread, which may have to wait for its turn.
         observer: Who is told of starts and ends; None for nobody.
         judge: Decides whether a record succeeded, for handlers that take raw records and turn what those raise
             into results themselves: what they raise all the same ends the run. None for the rule that a plain
             return is success and an exception the record's failure.
-        eager: Start tasks eagerly. 3.11 cannot.
     """
 
     __slots__ = (
@@ -186,10 +188,12 @@ class Run:
         "_reader",
         "_record_timeout",
         "_record_type",
+        "_returned",
         "_room",
         "_settled",
         "_slice_ends",
         "_stop_at",
+        "_task_options",
         "_tell_success",
         "_threads",
         "_time",
@@ -203,26 +207,22 @@ class Run:
     _context: Context
     _settled: Callable[[], object]
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - keywords would be paid per batch
         self,
         raws: Sequence[RawRecord],
         lanes: Lanes,
         ledger: Ledger,
         handler: Callable[..., Awaitable[object]],
         record_type: type[Record[Any]],
-        *,
-        reader: Payload | None = None,
+        options: Options,
         limit: int,
-        follower: Follower | None = None,
-        rate: RateLimit | None = None,
-        stop_at: float | None = None,
-        record_timeout: float | None = None,
-        grace: float = 0.1,
-        threads: Threads | None = None,
-        observer: Observer | None = None,
-        judge: Judge | None = None,
-        eager: bool = CAN_START_EAGERLY,
+        follower: Follower | None,
+        stop_at: float | None,
+        threads: Threads | None,
+        observer: Observer | None,
+        judge: Judge | None,
     ) -> None:
+        eager = options.eager
         self._raws = raws
         self._lanes = lanes
         self._tell_success: Callable[[int, bool], None] | None = None
@@ -233,22 +233,23 @@ class Run:
         self._ledger = ledger
         self._handler = handler
         self._record_type = record_type
-        self._reader = reader
+        self._reader = options.reader
         self._limit = limit
         self._follower = follower
-        self._rate = rate
+        self._rate = options.rate
         self._stop_at = stop_at
-        self._record_timeout = record_timeout
-        self._grace = grace
+        self._record_timeout = options.record_timeout
+        self._grace = options.grace
         self._threads = threads
         self._observer = observer
         self._judge = judge
         self._eager = eager
-        self._burst = self._room = limit if eager else min(limit, _FIRST_BURST)
+        self._burst = self._room = _BURST if eager else min(limit, _FIRST_BURST)
         self._admitting = True
         self._cut_short = False
         self._paused = False
         self._in_flight = 0
+        self._returned = -1
         self._slice_ends = 0.0
         self._left = SkipReason.DEADLINE
         self._trouble: BaseException | None = None
@@ -257,6 +258,10 @@ class Run:
         self._expiries: dict[int, float] = {}
         self._unbegun: tuple[list[int], list[int]] = _NONE_UNBEGUN if eager else ([], [])
         self._handles: dict[str | int, asyncio.Handle] = {}
+        # Passed as a whole: keywords one by one would be packed anew for every record.
+        self._task_options: dict[str, Any] = {"name": _TASK_NAME}
+        if eager:
+            self._task_options["eager_start"] = True
 
     # --- the frame of the run -------------------------------------------------------------------------
 
@@ -294,6 +299,7 @@ class Run:
         self._loop = loop
         self._time = clock_of(loop)
         self._context = copy_context()
+        self._task_options["loop"] = loop
         self._settled = settled
         if self._follower is not None:
             self._beat()
@@ -337,6 +343,7 @@ class Run:
         """
         self.over = True
         self._tell_success = None  # it may be a method of this object: a cycle
+        self._task_options.clear()  # it holds the context of the last record
         for handle in self._handles.values():
             handle.cancel()
         return self._trouble
@@ -442,17 +449,20 @@ class Run:
             if not self._live:
                 self._settled()
 
-    def _fill(self, now: float) -> None:  # noqa: C901, PLR0912 - the hot loop: a call per case would be paid per record
+    def _fill(self, now: float) -> None:  # noqa: C901, PLR0912, PLR0915 - the hot loop: a call per case would be paid per record
         """Start records while there is room, work and time. What stands in this loop is paid per record."""
         live, lanes, time, rate = self._live, self._lanes, self._time, self._rate
         take = lanes.take
-        loop, context, attempt, eager = self._loop, self._context, self._attempt, self._eager
+        context, attempt, eager = self._context, self._attempt, self._eager
         succeeded, started, ended = self._ledger.succeeded, self._ledger.started, self._ledger.ended
-        slice_ends, tell_success = self._slice_ends, self._tell_success
+        raws, view, reader = self._raws, None if self._judge else self._record_type, self._reader
+        options, tell_success = self._task_options, self._tell_success
+        slice_ends = self._slice_ends if self._room else now
+        unbegun = self._unbegun[1]
         prepare = self._prepare if self._observer is not None or self._threads is not None else None
         try:
             while self._admitting and len(live) < self._limit:
-                if now >= slice_ends or not self._room:
+                if now >= slice_ends:
                     self._pause()
                     break
                 if rate is not None and not lanes.exhausted and (due := rate.due(now)) > now:
@@ -464,35 +474,45 @@ class Run:
                     break
                 if rate is not None:
                     rate.take(now)
-                own = context.copy()
+                options["context"] = own = context.copy()
                 if prepare is not None:
                     prepare(position, own)
+                record: Any = raws[position]
+                if view is not None:
+                    # What `Record.__init__` does, without the call: it would take half as long again.
+                    raw, record = record, _new_view(view)
+                    record.raw = raw
+                    record.reader = reader
+                    record._json = UNREAD  # noqa: SLF001 - see above
                 started[position] = now
-                if eager:
-                    task = Task(attempt(position), loop=loop, name=_TASK_NAME, context=own, eager_start=True)  # type: ignore[call-arg,unused-ignore]  # 3.12 and later
-                    if task.done():  # it never waited
-                        if not succeeded[position]:
-                            self._did_not_succeed(position)
-                        elif tell_success is not None:
+                task = Task(attempt(position, record), **options)
+                if task.done():  # it was started eagerly, and never waited
+                    ended[position] = now = time()
+                    if self._returned == position and not task.cancelling():
+                        succeeded[position] = 1
+                        if tell_success is not None:
                             tell_success(position, True)  # noqa: FBT003 - once per record
-                        now = ended[position] or now
-                        continue
-                else:
-                    task = Task(attempt(position), loop=loop, name=_TASK_NAME, context=own)
-                    self._room -= 1
-                    self._expect_begin(position)
+                    else:
+                        self._did_not_succeed(position)
+                    continue
                 live[position] = task
+                if not eager:
+                    unbegun.append(position)
+                self._room -= 1
+                if not self._room:
+                    slice_ends = now
                 if self._record_timeout is not None and self._threads is None:
                     self._arm(position, now)
                 now = time()
         except BaseException as error:  # noqa: BLE001 - our own, or a signal's: it is raised at the end
             self.stop(error)
+        if unbegun:
+            self._expect_begin()
         if not (live or self._paused):
             self._settled()
 
-    def _expect_begin(self, position: int) -> None:
-        """Look after a task that is not started eagerly: cancelled before its first step, it ends silently."""
-        self._unbegun[1].append(position)
+    def _expect_begin(self) -> None:
+        """Look after tasks that were not started eagerly: cancelled before its first step, one ends silently."""
         if "begin" not in self._handles:
             self._handles["begin"] = self._loop.call_soon(self._check_begun, context=self._context)
 
@@ -501,13 +521,12 @@ class Run:
         del self._handles["begin"]
         due, younger = self._unbegun
         self._unbegun = (younger, [])
-        for position in due:
-            task = self._live.get(position)
-            if task is not None and task.done():
+        for position in sorted(self._live.keys() & due):
+            if self._live[position].done():
                 self._ledger.fail(position, FailureReason.CANCELLED, None, _CANCELLED)
                 self._settle(position)
-        if younger and "begin" not in self._handles:
-            self._handles["begin"] = self._loop.call_soon(self._check_begun, context=self._context)
+        if younger and self._live:
+            self._expect_begin()
 
     def _prepare(self, position: int, context: Context) -> None:
         if self._observer is not None:
@@ -518,17 +537,9 @@ class Run:
 
     # --- one record -----------------------------------------------------------------------------------
 
-    async def _attempt(self, position: int) -> None:
+    async def _attempt(self, position: int, record: Any) -> None:
         """Run one record's handler to its end. *Everything* is caught here: one record's trouble is its own."""
         judge = self._judge
-        record: Any
-        if judge is None:
-            record = _new_view(self._record_type)
-            record.raw = self._raws[position]
-            record.reader = self._reader
-            record._json = UNREAD  # noqa: SLF001 - what `Record.__init__` does, without the call
-        else:
-            record = self._raws[position]
         try:
             if not self._eager and not self._may_begin(position):
                 return
@@ -539,12 +550,7 @@ class Run:
                     if judge is None
                     else judge(position, result)
                 ):
-                    ledger = self._ledger
-                    if current_task().cancelling() or position in ledger.failures:  # type: ignore[union-attr]  # we are in a task
-                        ledger.fail(position, FailureReason.CANCELLED, None, _PENDING_CANCELLATION)
-                    else:
-                        ledger.ended[position] = self._time()
-                        ledger.succeeded[position] = 1
+                    self._returned = position
         except BaseException as error:  # noqa: BLE001 - the one boundary where an exception becomes an outcome
             self._failed(position, error)
         finally:
@@ -599,29 +605,35 @@ class Run:
     def _settle(self, position: int) -> None:  # noqa: C901 - a call per case would be paid per record
         """A record in flight ended: its slot is free, and the next record starts."""
         live = self._live
-        del live[position]
+        task = live.pop(position)
         if self.over:  # a straggler that ends after all
             return
         if self._expiries:
             self._expiries.pop(position, None)
+        ledger = self._ledger
+        ledger.ended[position] = now = self._time()
         try:
-            if not self._ledger.succeeded[position]:
+            if self._returned == position and not task.cancelling() and position not in ledger.failures:
+                ledger.succeeded[position] = 1
+                if self._tell_success is not None:
+                    self._tell_success(position, True)  # noqa: FBT003 - once per record
+                if self._follower is not None and self._admitting:
+                    self._limit = self._follower.succeeded(position, self._used())
+            else:
                 self._did_not_succeed(position)
-            elif self._tell_success is not None:
-                self._tell_success(position, True)  # noqa: FBT003 - once per record
-            if self._follower is not None and self._admitting:
-                self._limit = self._follower.succeeded(position, self._used())
         except BaseException as error:  # noqa: BLE001 - our own error must not leave the run waiting
             self.stop(error)
         if self._paused:
-            self._end_pause()
+            if self._rate is not None:
+                self._end_pause()
         elif self._admitting:
-            self._fill(self._ledger.ended[position] or self._time())
+            self._fill(now)
         elif not live:
             self._settled()
 
     def _did_not_succeed(self, position: int) -> None:
-        self._ledger.ended[position] = self._time()
+        if self._returned == position:  # where it took too long as well, the ledger has noted that first
+            self._ledger.fail(position, FailureReason.CANCELLED, None, _PENDING_CANCELLATION)
         self._tell_all(position, False)  # noqa: FBT003 - once per record
         if self._follower is not None and not self._cut_short:
             self._limit = self._follower.failed(position, self._used())

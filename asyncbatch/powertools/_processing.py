@@ -162,7 +162,7 @@ def run_in_order(processor: Processor, turn: Turn, records: Sequence[Any]) -> li
         try:
             odd = _while_all_succeed(processor, turn.stop_at, left, entries)
         finally:
-            tally.marks[begun : len(entries)] = b"\1" * (len(entries) - begun)
+            tally.marks[begun : len(entries)] = [1] * (len(entries) - begun)
         if not odd:
             break
         entries.append(_unearned(processor, tally, len(entries), *odd))
@@ -253,7 +253,7 @@ def run_to_end(turn: Turn | None, awaitable: Awaitable[Any]) -> Any:
 
     budget = None if turn is None or turn.stop_at is None else max(0.0, turn.stop_at - monotonic())
     batch = Batch(UNREPORTED, [{}], ["the record"], 1)
-    job = Job(options_for(1), batch, BoundHandler(wait), None, budget)
+    job = Job(options_for(1), batch, BoundHandler(wait), None, budget, None)
     left = run_where_clients_live(job, budget)
     if job.ledger.seal(left) == b"\1":
         if raised:
@@ -301,7 +301,7 @@ def run_concurrently(processor: Processor, turn: Turn, records: Sequence[Any]) -
         return False
 
     handler = BoundHandler(processor._async_process_record)
-    job = Job(options_for(processor._concurrency_), tally.batch, handler, None, budget, judge=judge)
+    job = Job(options_for(processor._concurrency_), tally.batch, handler, None, budget, judge)
     tally.ledger = job.ledger
     lists = [getattr(processor, name, []) for name in ("success_messages", "fail_messages", "exceptions")]
     marks = list(map(len, lists))

@@ -133,7 +133,7 @@ class Tally:
     def __init__(self, rules: SourceRules, records: Sequence[Any]) -> None:
         self.rules = rules
         self.records = records
-        self.marks = bytearray(len(records))
+        self.marks = [0] * len(records)
         self._ledger: Ledger | None = None
         self._batch: Batch | None = None
 

@@ -31,7 +31,7 @@ async def fine(record):
 
 
 def run(handler: Any = fine, budget: float | None = None) -> Ledger:
-    job = Job(Options(), read_event(EVENT), BoundHandler(handler), None, budget)
+    job = Job(Options(), read_event(EVENT), BoundHandler(handler), None, budget, None)
     job.ledger.seal(run_where_clients_live(job, None if budget is None else budget + 1))
     return job.ledger
 

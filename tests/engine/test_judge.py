@@ -30,7 +30,7 @@ def judged(
 ) -> Ledger:
     """Run four records, and give the ledger."""
     options = Options(concurrency=concurrency, eager=eager)
-    job = Job(options, read_event(RAWS), BoundHandler(handler), None, budget, judge=judge)
+    job = Job(options, read_event(RAWS), BoundHandler(handler), None, budget, judge)
     with virtual_kept_loops():
         job.ledger.seal(run_where_clients_live(job, budget))
     return job.ledger

@@ -13,7 +13,7 @@ from asyncbatch import EventSource, _invocation, _lanes
 from asyncbatch._lanes import PositionLanes, SingleLanes, _QueuedLanes
 from asyncbatch._loop import KeptLoop
 from asyncbatch._report import BatchReport
-from asyncbatch._scheduler import Run
+from asyncbatch._scheduler import CAN_START_EAGERLY, Run
 from asyncbatch.limits import RateLimit
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # broken code leaves coroutines unawaited
@@ -29,8 +29,8 @@ MUTANTS = {
         laws.success_is_earned_and_kept,
     ),
     "success in spite of a timeout": (
-        Run._attempt,
-        " or position in ledger.failures",
+        Run._settle,
+        " and position not in ledger.failures",
         "",
         laws.a_failure_holds_back_what_its_scope_says,
     ),
@@ -41,8 +41,8 @@ MUTANTS = {
         laws.only_earned_successes_are_taken_as_done,
     ),
     "a pending cancellation is not looked for": (
-        Run._attempt,
-        "current_task().cancelling() or",
+        Run._settle,
+        " and not task.cancelling()",
         "",
         laws.only_earned_successes_are_taken_as_done,
     ),
@@ -113,9 +113,9 @@ MUTANTS = {
         laws.nothing_is_taken_as_done_after_a_failure_in_its_lane,
     ),
     "a lane per record": (
-        _lanes.build_lanes,
-        "lanes.setdefault(key_of_record, []).append(position)",
-        "lanes.setdefault(position, []).append(position)",
+        _lanes._positions_by_key,
+        "lanes.get(key_of_record)",
+        "lanes.get(key_of_record := position)",
         laws.order_within_a_lane,
     ),
     "lanes run backwards": (
@@ -265,9 +265,17 @@ MUTANTS = {
 }
 """Name: the function, the text in it, what stands there instead, and the law that notices.
 
-Equivalent, and so not here: a failure that `Ledger._settle` does not put above a success (`Run._attempt` does not
+Equivalent, and so not here: a failure that `Ledger._settle` does not put above a success (the run does not
 write one beside the other), and a loop that is kept in spite of a named straggler (the leak check finds it, too).
 """
+
+if CAN_START_EAGERLY:
+    MUTANTS["a pending cancellation of a handler that never waited is not looked for"] = (
+        Run._fill,
+        " and not task.cancelling()",
+        "",
+        laws.only_earned_successes_are_taken_as_done,
+    )
 
 
 def histories_that_break(law):

@@ -1,6 +1,7 @@
 """The scheduler itself: slices, timeouts, models, and errors of our own."""
 
 import asyncio
+import contextlib
 import gc
 import statistics
 import threading
@@ -82,6 +83,32 @@ def test_handlers_that_never_wait_see_the_deadline_between_records(eager):
     assert time.monotonic() - begin < 2.0
     assert 0 < len(report.succeeded) < 1000
     assert report.outcomes[-1].reason is SkipReason.DEADLINE
+
+
+@pytest.mark.skipif(not CAN_START_EAGERLY, reason="else bursts grow and shrink: see below")
+def test_no_more_than_a_burst_of_records_begins_to_wait_in_one_turn():
+    starts = []
+    turn = [0]
+
+    async def handler(record):
+        starts.append(turn[0])
+        if record.text != "5":  # one that never waits is not counted
+            await release.wait()
+
+    def count_turns():
+        turn[0] += 1
+        if len(starts) == 150:
+            release.set()
+        else:
+            asyncio.get_running_loop().call_soon(count_turns)
+
+    async def main():
+        count_turns()
+        return await BatchEngine(concurrency=150).process(event(150), handler)
+
+    release = asyncio.Event()
+    assert asyncio.run(main()).all_succeeded
+    assert [starts.count(each) for each in sorted(set(starts))] == [65, 64, 21]
 
 
 def test_lazy_bursts_grow_while_turns_are_short_and_shrink_while_they_are_long():
@@ -246,6 +273,37 @@ def test_a_timer_keeps_nothing_of_the_record_in_whose_context_it_was_set():
         assert [outcome.position for outcome in report.succeeded] == [1]
         gc.collect()
         assert pinned[0]() is None
+
+
+def test_a_straggler_keeps_nothing_of_a_record_that_was_started_after_it_and_has_ended():
+    class Content:
+        pass
+
+    contents = []
+    variable = ContextVar("variable")
+
+    async def handler(record):
+        if record.text == "0":
+            while not released:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0.01)
+        else:
+            content = Content()
+            contents.append(weakref.ref(content))
+            variable.set(content)
+
+    async def main():
+        report = await BatchEngine(grace=0.01).process(event(2), handler, deadline=0.1)
+        gc.collect()
+        kept = contents[0]()
+        released.append(True)
+        await asyncio.sleep(0.02)
+        return report, kept
+
+    released = []
+    report, kept = asyncio.run(main())
+    assert len(report.still_running) == 1
+    assert kept is None
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from runs import run_case
 
 from asyncbatch import InvalidEventError, _dynamodb, _events, _ledger, _records, _report
 from asyncbatch._report import BatchReport
-from asyncbatch._scheduler import Run
+from asyncbatch._scheduler import CAN_START_EAGERLY, Run
 from asyncbatch.powertools import _processing, _turns
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # broken code leaves coroutines unawaited
@@ -77,8 +77,8 @@ TEXTS = {
         "taken as done, and is not",
     ),
     "a pending cancellation is not looked for": (
-        Run._attempt,
-        "current_task().cancelling() or",
+        Run._fill if CAN_START_EAGERLY else Run._settle,
+        " and not task.cancelling()",
         "",
         "taken as done, and is not",
     ),
@@ -108,8 +108,8 @@ TEXTS = {
     ),
     "the first record tells the source": (
         _events._detected,
-        "if len(tags) == len(arns) == 1:",
-        "if True:",
+        'if record["eventSource"] != tag or record["eventSourceARN"] != arn:',
+        "if False:",
         "an event ran that cannot be reported on",
     ),
     "an error names no place": (

@@ -48,9 +48,9 @@ IN_THE_ENGINE: dict[str, tuple[Any, str, str, Any]] = {
         invariants.nothing_is_taken_as_done_that_was_not_done,
     ),
     "a lane per record": (
-        _lanes.build_lanes,
-        "lanes.setdefault(key_of_record, []).append(position)",
-        "lanes.setdefault(position, []).append(position)",
+        _lanes._positions_by_key,
+        "lanes.get(key_of_record)",
+        "lanes.get(key_of_record := position)",
         invariants.order_within_a_lane,
     ),
     "only the failed of a group are reported": (
