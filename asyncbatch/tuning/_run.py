@@ -1,0 +1,182 @@
+"""One batch at one limit, measured: throughput while records waited, latencies, what did not succeed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyncbatch import BatchHandler, BatchReport, Failed, FailureReason, Outcome, Skipped, Succeeded
+from asyncbatch.testing import LambdaContext
+
+Floats = NDArray[np.float64]
+IsDrop = Callable[[BaseException], bool]
+
+LAMBDA_TIMEOUT: Final = 900.0
+"""Seconds that an invocation may take at most: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What became of records.
+
+    Attributes:
+        succeeded: Handlers that returned in time.
+        errors: Failures that the load did not cause, as far as one can tell.
+        timeouts: Records that took longer than their timeout.
+        drops: Failures that say "too much": throttling, and timeouts that the handler raised.
+        unfinished: Records that were not started or had not ended.
+    """
+
+    succeeded: int = 0
+    errors: int = 0
+    timeouts: int = 0
+    drops: int = 0
+    unfinished: int = 0
+
+    @property
+    def total(self) -> int:
+        """All records."""
+        return self.succeeded + self.errors + self.timeouts + self.drops + self.unfinished
+
+    def __add__(self, other: Tally) -> Tally:
+        """Both together."""
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return Tally(**dict(zip(_KINDS, map(sum, pairs), strict=True)))
+
+
+_KINDS: Final = tuple(field.name for field in dataclasses.fields(Tally))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One batch at one limit.
+
+    Attributes:
+        limit: The limit; of an adaptive one, where it ended.
+        throughput: Records that succeeded, per second, while records waited to be started. What does not succeed
+            is not counted: a rejected call ends early, and a run of rejected calls is fast.
+        latencies: Seconds from start to end of each record that succeeded.
+        in_flight: Records in flight on average, while records waited.
+        peak: Most records in flight at once.
+        duration: Seconds from the first start to the last end.
+        tail: Seconds from the last start to the last end: fewer and fewer records are in flight.
+        tally: What became of the records.
+        first_error: Type and text of the first failure, for people; None without one.
+        bars: Per record that was started, its position, start and end in seconds from the first start, and whether
+            it succeeded.
+    """
+
+    limit: int
+    throughput: float
+    latencies: Floats
+    in_flight: float
+    peak: int
+    duration: float
+    tail: float
+    tally: Tally
+    first_error: str | None
+    bars: Sequence[tuple[int, float, float, bool]]
+
+
+def measure(
+    handler: BatchHandler[Any], event: Mapping[str, Any], context: LambdaContext, is_drop: IsDrop
+) -> Run:
+    """Let a handler process a batch, and measure it.
+
+    Args:
+        handler: The handler; its engine has the limit.
+        event: The batch.
+        context: Lambda's context.
+        is_drop: Whether an error says "too much".
+    """
+    report = handler.run(event, context)
+    limit = handler.engine.concurrency
+    return run_of(report, limit if isinstance(limit, int) else limit.current, is_drop)
+
+
+def run_of(report: BatchReport, limit: int, is_drop: IsDrop) -> Run:
+    """Read a run's figures from its report.
+
+    Args:
+        report: The report.
+        limit: The limit that it ran at.
+        is_drop: Whether an error says "too much".
+    """
+    begun = [outcome for outcome in report.outcomes if _started(outcome) is not None]
+    zero = min((start for outcome in begun if (start := _started(outcome)) is not None), default=0.0)
+    starts = _seconds(begun, _started, zero)
+    ends = _seconds(begun, _ended, zero)
+    duration = max(0.0, *np.nan_to_num(ends).tolist(), 0.0)
+    ends = np.where(np.isnan(ends), duration, ends)  # what had not ended, was in flight until then
+    won = np.array([isinstance(outcome, Succeeded) for outcome in begun], dtype=np.bool_)
+    last_start = max(0.0, *starts.tolist(), 0.0)
+    # Where all started at once nobody waited, and the batch as a whole is all there is to see.
+    window = last_start or duration
+    throughput = float(np.count_nonzero(won & (ends <= window))) / window if window else 0.0
+    busy = float(np.sum(np.minimum(ends, window) - np.minimum(starts, window)))
+    return Run(
+        limit=limit,
+        throughput=throughput,
+        latencies=(ends - starts)[won],
+        in_flight=busy / window if window else 0.0,
+        peak=_peak(starts, ends),
+        duration=duration,
+        tail=duration - last_start,
+        tally=_tally(report.outcomes, is_drop),
+        first_error=next((o.message for o in report.outcomes if isinstance(o, Failed)), None),
+        bars=[
+            (outcome.position, float(start), float(end), bool(good))
+            for outcome, start, end, good in zip(begun, starts, ends, won, strict=True)
+        ],
+    )
+
+
+def _started(outcome: Outcome) -> float | None:
+    return None if isinstance(outcome, Skipped) else outcome.started
+
+
+def _ended(outcome: Outcome) -> float | None:
+    return None if isinstance(outcome, Skipped) else outcome.ended
+
+
+def _seconds(outcomes: Sequence[Outcome], read: Callable[[Outcome], float | None], zero: float) -> Floats:
+    """Moments as seconds from `zero`; not a number where there is none."""
+    moments = [read(outcome) for outcome in outcomes]
+    return np.array([np.nan if moment is None else moment - zero for moment in moments], dtype=np.float64)
+
+
+def _peak(starts: Floats, ends: Floats) -> int:
+    """Most records in flight at once; where one ends as another starts, they did not overlap."""
+    if not len(starts):
+        return 0
+    times = np.concatenate((ends, starts))
+    steps = np.concatenate((np.full(len(ends), -1), np.full(len(starts), 1)))
+    order = np.lexsort((steps, times))
+    # A record that took no time ends before it starts, here: it is in flight alone.
+    return max(1, int(np.cumsum(steps[order]).max()))
+
+
+def _tally(outcomes: Sequence[Outcome], is_drop: IsDrop) -> Tally:
+    counts = dict.fromkeys(_KINDS, 0)
+    for outcome in outcomes:
+        counts[_kind(outcome, is_drop)] += 1
+    return Tally(**counts)
+
+
+def _kind(outcome: Outcome, is_drop: IsDrop) -> str:
+    match outcome:
+        case Succeeded():
+            return "succeeded"
+        case Failed(reason=FailureReason.TIMED_OUT):
+            return "timeouts"
+        case Failed(error=BaseException() as error) if is_drop(error):
+            return "drops"
+        case Failed(reason=FailureReason.DEADLINE) | Skipped():
+            return "unfinished"
+        case Failed():
+            return "errors"

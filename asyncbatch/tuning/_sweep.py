@@ -1,0 +1,222 @@
+"""The sweep: a handler at many limits, in rounds that each run every limit once."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyncbatch import BatchHandler
+from asyncbatch.testing import LambdaContext
+from asyncbatch.tuning._batches import Batches
+from asyncbatch.tuning._plan import HIGHEST, Plan, chosen_limits, goes_on
+from asyncbatch.tuning._run import IsDrop, Run, Tally, measure
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the tuner is.
+
+    Attributes:
+        stage: What it does, for people.
+        done: Steps done in this stage.
+        total: Steps of this stage; None while it is not known.
+    """
+
+    stage: str
+    done: int
+    total: int | None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitFigures:
+    """All runs at one limit.
+
+    Attributes:
+        limit: The limit.
+        runs: One run per round.
+        memory: Bytes that a batch takes at its peak, of Python's memory; None if it was not measured.
+    """
+
+    limit: int
+    runs: Sequence[Run]
+    memory: int | None = None
+
+    @property
+    def throughput(self) -> float:
+        """Records that succeeded per second, the median of the rounds."""
+        return float(np.median([run.throughput for run in self.runs]))
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The least and the most throughput of a round."""
+        throughputs = [run.throughput for run in self.runs]
+        return min(throughputs), max(throughputs)
+
+    @property
+    def latencies(self) -> Floats:
+        """Seconds of every record that succeeded, of all rounds."""
+        return np.concatenate([run.latencies for run in self.runs])
+
+    def latency(self, percent: float) -> float | None:
+        """A percentile of the latencies in seconds; None where nothing succeeded."""
+        latencies = self.latencies
+        return float(np.percentile(latencies, percent)) if len(latencies) else None
+
+    @property
+    def in_flight(self) -> float:
+        """Records in flight on average, while records waited."""
+        return float(np.mean([run.in_flight for run in self.runs]))
+
+    @property
+    def peak(self) -> int:
+        """Most records in flight at once."""
+        return max(run.peak for run in self.runs)
+
+    @property
+    def tally(self) -> Tally:
+        """What became of the records."""
+        return sum((run.tally for run in self.runs), Tally())
+
+
+class Sweep:
+    """Runs a handler at many limits.
+
+    Args:
+        handler: The handler, with its engine.
+        batches: Makes the batches.
+        plan: What to measure.
+        is_drop: Whether an error says "too much".
+        clock: The clock of Lambda's context, in seconds.
+        tell: Is told how far the sweep is.
+    """
+
+    def __init__(
+        self,
+        handler: BatchHandler[Any],
+        batches: Batches,
+        plan: Plan,
+        *,
+        is_drop: IsDrop,
+        clock: Callable[[], float],
+        tell: OnProgress,
+    ) -> None:
+        self._handler: Final = handler
+        self._batches: Final = batches
+        self._plan: Final = plan
+        self._is_drop: Final = is_drop
+        self._clock: Final = clock
+        self._tell: Final = tell
+        self._began: Final = time.perf_counter()
+
+    def run(self) -> list[LimitFigures]:
+        """Look for the limits, warm up, and run the rounds."""
+        plan = self._plan
+        looked_at: Sequence[Run] = ()
+        if plan.limits is None:
+            highest = self.highest()
+            looked_at = list(self._look(highest))
+            limits = chosen_limits(looked_at, highest)
+        else:
+            limits = tuple(sorted(set(plan.limits)))
+        # The look was a round already: connections are open, caches are filled.
+        warm_up = max(0, plan.warm_up - 1) if looked_at else plan.warm_up
+        rounds = list(self._rounds(limits, warm_up))[warm_up:]
+        memory = {limit: self._memory(limit) for limit in limits}
+        return [
+            LimitFigures(limit=limit, runs=[each[limit] for each in rounds], memory=memory[limit])
+            for limit in limits
+        ]
+
+    def highest(self) -> int:
+        """The limit that makes sense at most: there is no more to have in flight than there are lanes."""
+        known = self._batches.make(self._plan.size(HIGHEST))
+        return max(1, min(HIGHEST, self._batches.lanes(known).lanes))
+
+    def once(self, limit: int, size: int) -> Run:
+        """Run one batch at a limit."""
+        return self.measure(self._at(limit), size)
+
+    def measure(self, handler: BatchHandler[Any], size: int) -> Run:
+        """Run one batch."""
+        event = self._batches.make(size)
+        gc.collect()  # what the run before left is not this one's
+        return measure(handler, event, LambdaContext(900.0, clock=self._clock), self._is_drop)
+
+    def _at(self, limit: int) -> BatchHandler[Any]:
+        return with_limit(self._handler, self._plan, limit)
+
+    def _look(self, highest: int) -> Iterator[Run]:
+        runs: list[Run] = []
+        limit = 1
+        while True:
+            self._tell(Progress(stage=f"looking for the knee, limit {limit}", done=len(runs), total=None))
+            runs.append(self.once(limit, self._plan.size(limit)))
+            yield runs[-1]
+            if not goes_on(runs, highest) or self._is_over(0.5):
+                return
+            limit = min(2 * limit, highest)
+
+    def _rounds(self, limits: Sequence[int], warm_up: int) -> Iterator[dict[int, Run]]:
+        total = warm_up + self._plan.rounds
+        for number in range(total):
+            began = time.perf_counter()
+            results: dict[int, Run] = {}
+            for step, limit in enumerate(limits):
+                kind = "warming up" if number < warm_up else f"round {number - warm_up + 1}"
+                done = number * len(limits) + step
+                self._tell(Progress(stage=f"{kind}, limit {limit}", done=done, total=total * len(limits)))
+                results[limit] = self.once(limit, self._plan.size(limit))
+            yield results
+            if number >= warm_up and self._is_over(1.0, time.perf_counter() - began):
+                return
+
+    def _is_over(self, share: float, needed: float = 0.0) -> bool:
+        """Whether a share of the time budget is used up, or would be by what takes so many seconds more."""
+        budget = self._plan.time_budget
+        return budget is not None and time.perf_counter() - self._began + needed > share * budget
+
+    def _memory(self, limit: int) -> int:
+        """Bytes that a batch takes beyond its event; a run of its own, for tracing memory takes time."""
+        self._tell(Progress(stage=f"memory, limit {limit}", done=0, total=None))
+        event = self._batches.make(min(self._plan.size(limit), max(20, 2 * limit)))
+        handler = self._at(limit)
+        context = LambdaContext(900.0, clock=self._clock)
+        gc.collect()
+        tracing = tracemalloc.is_tracing()
+        if not tracing:
+            tracemalloc.start()
+        try:
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            handler.run(event, context)
+            return max(0, tracemalloc.get_traced_memory()[1] - before)
+        finally:
+            if not tracing:
+                tracemalloc.stop()
+
+
+def with_limit(handler: BatchHandler[Any], plan: Plan, limit: Any) -> BatchHandler[Any]:
+    """The handler with another limit, and with the plan's record timeout.
+
+    Args:
+        handler: The handler.
+        plan: The plan.
+        limit: A number, or an adaptive limit.
+    """
+    timeout = handler.engine.record_timeout if plan.record_timeout is None else plan.record_timeout
+    return BatchHandler(
+        handler.handler, dataclasses.replace(handler.engine, concurrency=limit, record_timeout=timeout)
+    )
