@@ -40,7 +40,7 @@
     };
     const defaults = {
       autosize: true,
-      colorway: Object.keys(onDark),
+      colorway: Object.keys(onDark).slice(0, -2), // without ink and paper
       font: { family: colour("text"), size: 13, color: colour("ink") },
       hoverlabel: { bgcolor: colour("ground"), bordercolor: colour("rule"), font: { color: colour("ink") } },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { color: colour("soft") } },

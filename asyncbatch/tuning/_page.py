@@ -25,6 +25,7 @@ PURPLE: Final = "#a8467f"
 OCHRE: Final = "#9a6a00"
 GREY: Final = "#68717a"
 INK: Final = "#1d2328"
+PAPER: Final = "#fdfdfc"
 ON_DARK: Final = {
     BLUE: "#56b4e9",
     ORANGE: "#ff9357",
@@ -33,6 +34,7 @@ ON_DARK: Final = {
     OCHRE: "#e8bd55",
     GREY: "#98a2ac",
     INK: "#e4e8eb",
+    PAPER: "#15191c",
 }
 
 Tone = Literal["good", "bad", "quiet"]

@@ -66,6 +66,7 @@ class Run:
         duration: Seconds from the first start to the last end.
         tail: Seconds from the last start to the last end: fewer and fewer records are in flight.
         tally: What became of the records.
+        began: When the first record started, on the event loop's clock.
         first_error: Type and text of the first failure, for people; None without one.
         bars: Per record that was started, its position, start and end in seconds from the first start, and whether
             it succeeded.
@@ -79,6 +80,7 @@ class Run:
     duration: float
     tail: float
     tally: Tally
+    began: float
     first_error: str | None
     bars: Sequence[tuple[int, float, float, bool]]
 
@@ -128,6 +130,7 @@ def run_of(report: BatchReport, limit: int, is_drop: IsDrop) -> Run:
         duration=duration,
         tail=duration - last_start,
         tally=_tally(report.outcomes, is_drop),
+        began=zero,
         first_error=next((o.message for o in report.outcomes if isinstance(o, Failed)), None),
         bars=[
             (outcome.position, float(start), float(end), bool(good))

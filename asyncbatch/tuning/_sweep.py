@@ -17,7 +17,7 @@ from asyncbatch import BatchHandler
 from asyncbatch.testing import LambdaContext
 from asyncbatch.tuning._batches import Batches
 from asyncbatch.tuning._plan import HIGHEST, Plan, chosen_limits, goes_on
-from asyncbatch.tuning._run import IsDrop, Run, Tally, measure
+from asyncbatch.tuning._run import LAMBDA_TIMEOUT, IsDrop, Run, Tally, measure
 
 Floats = NDArray[np.float64]
 
@@ -99,7 +99,7 @@ class Sweep:
         batches: Makes the batches.
         plan: What to measure.
         is_drop: Whether an error says "too much".
-        clock: The clock of Lambda's context, in seconds.
+        context: Makes Lambda's context with so many seconds left.
         tell: Is told how far the sweep is.
     """
 
@@ -110,14 +110,14 @@ class Sweep:
         plan: Plan,
         *,
         is_drop: IsDrop,
-        clock: Callable[[], float],
+        context: Callable[[float], LambdaContext],
         tell: OnProgress,
     ) -> None:
         self._handler: Final = handler
         self._batches: Final = batches
         self._plan: Final = plan
         self._is_drop: Final = is_drop
-        self._clock: Final = clock
+        self._context: Final = context
         self._tell: Final = tell
         self._began: Final = time.perf_counter()
 
@@ -145,6 +145,14 @@ class Sweep:
         known = self._batches.make(self._plan.size(HIGHEST))
         return max(1, min(HIGHEST, self._batches.lanes(known).lanes))
 
+    def confirm(self, limit: int) -> LimitFigures:
+        """Run a limit that was not among those of the rounds, as often."""
+        runs: list[Run] = []
+        for number in range(self._plan.rounds):
+            self._tell(Progress(stage=f"confirming limit {limit}", done=number, total=self._plan.rounds))
+            runs.append(self.once(limit, self._plan.size(limit)))
+        return LimitFigures(limit=limit, runs=runs, memory=self._memory(limit))
+
     def once(self, limit: int, size: int) -> Run:
         """Run one batch at a limit."""
         return self.measure(self._at(limit), size)
@@ -153,7 +161,7 @@ class Sweep:
         """Run one batch."""
         event = self._batches.make(size)
         gc.collect()  # what the run before left is not this one's
-        return measure(handler, event, LambdaContext(900.0, clock=self._clock), self._is_drop)
+        return measure(handler, event, self._context(LAMBDA_TIMEOUT), self._is_drop)
 
     def _at(self, limit: int) -> BatchHandler[Any]:
         return with_limit(self._handler, self._plan, limit)
@@ -193,7 +201,7 @@ class Sweep:
         self._tell(Progress(stage=f"memory, limit {limit}", done=0, total=None))
         event = self._batches.make(min(self._plan.size(limit), max(20, 2 * limit)))
         handler = self._at(limit)
-        context = LambdaContext(900.0, clock=self._clock)
+        context = self._context(LAMBDA_TIMEOUT)
         gc.collect()
         tracing = tracemalloc.is_tracing()
         if not tracing:
