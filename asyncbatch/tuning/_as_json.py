@@ -32,7 +32,7 @@ def as_json(study: Study) -> dict[str, Any]:
       ``visibility_timeout``, ``batching_window``, ``notes``;
     - ``limits``, for each: ``limit``, ``throughput``, ``throughput_of_rounds``, ``latency`` (``p50``, ``p95``,
       ``p99``), ``in_flight``, ``memory``, and the ``records`` that ``succeeded``, were ``errors``, ``timeouts``,
-      ``drops``, ``unfinished``;
+      ``drops``, ``unfinished``, ``held_back``;
     - ``lanes``: ``records``, ``lanes``, ``longest``, ``skew`` (longest over mean);
     - ``adaptive``, for each: ``name``, ``throughput``, ``latency``, ``records``, ``mean_limit``, ``last_limit``,
       ``moves`` (pairs of seconds and limit).
@@ -129,6 +129,7 @@ def _tally(tally: Tally) -> dict[str, int]:
         "timeouts": tally.timeouts,
         "drops": tally.drops,
         "unfinished": tally.unfinished,
+        "held_back": tally.held_back,
     }
 
 

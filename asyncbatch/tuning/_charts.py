@@ -93,7 +93,7 @@ def failure_chart(study: Study) -> Figure:
             "type": "bar",
             "name": name,
             "x": limits,
-            "y": [100 * getattr(point.tally, kind) / point.tally.total for point in study.points],
+            "y": [100 * getattr(point.tally, kind) / point.tally.tried for point in study.points],
             "marker": {"color": colour},
             "hovertemplate": "%{y:.1f} % " + name + "<extra></extra>",
         }

@@ -45,8 +45,8 @@ def why_drops(refused: LimitFigures, top: LimitFigures) -> tuple[str, ...]:
     """What says that something is refused beyond a limit."""
     tally = refused.tally
     failing = (
-        f"At limit {refused.limit:,}, {tally.drops / tally.total:.1%} of the records are dropped, "
-        f"{tally.timeouts / tally.total:.1%} time out and {(tally.errors + tally.unfinished) / tally.total:.1%} "
+        f"At limit {refused.limit:,}, {tally.drops / tally.tried:.1%} of the records are dropped, "
+        f"{tally.timeouts / tally.tried:.1%} time out and {(tally.errors + tally.unfinished) / tally.tried:.1%} "
         f"fail otherwise; up to limit {top.limit:,} it is no more than usual."
     )
     return failing, "Up to there throughput still grew: what the handler calls refuses before it slows down."

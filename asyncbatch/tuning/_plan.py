@@ -104,4 +104,4 @@ def chosen_limits(runs: Sequence[Run], highest: int) -> tuple[int, ...]:
 
 
 def _is_spoiled(run: Run) -> bool:
-    return run.tally.drops + run.tally.timeouts > SPOILED * run.tally.total
+    return run.tally.drops + run.tally.timeouts > SPOILED * run.tally.tried

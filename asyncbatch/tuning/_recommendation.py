@@ -33,6 +33,8 @@ AGREES: Final = 1.4
 EXPLAINED: Final = 1.25
 """Lanes explain a knee that is within a quarter of what they allow."""
 ENOUGH: Final = 0.95
+FLAT: Final = 0.8
+"""With a sharp corner the knee has nearly all of the throughput; with less, the curve is round, or noisy."""
 MANY_ROUNDS: Final = 3
 
 
@@ -116,11 +118,12 @@ def recommend(
     medians: list[float] = np.median(throughputs, axis=0).tolist()
     reason, limit, why = _decide(points, sound, knee, lanes, batch_size)
     most = max(medians)
+    reached = float(np.interp(limit, limits, medians))
     enough = next(p.limit for p, each in zip(sound, medians, strict=True) if each >= ENOUGH * most)
     return Recommendation(
         limit=limit,
         reason=reason,
-        confidence=_confidence(reason, knee, len(sound[0].runs)),
+        confidence=_confidence(reason, knee, len(sound[0].runs), share=reached / most),
         why=why,
         knee=knee,
         law=fit_law(limits, np.array(medians)),
@@ -132,10 +135,10 @@ def recommend(
 def _refuse_hopeless(points: Sequence[LimitFigures], lanes: LaneShape) -> None:
     first = points[0]
     tally = first.tally
-    if tally.succeeded < HOPELESS * tally.total or any(not len(run.latencies) for run in first.runs):
+    if tally.succeeded < HOPELESS * tally.tried or any(not len(run.latencies) for run in first.runs):
         error = next((run.first_error for run in first.runs if run.first_error), "they were never started")
         raise NothingToTuneError(
-            f"At limit {first.limit}, {tally.total - tally.succeeded:,} of {tally.total:,} records did not "
+            f"At limit {first.limit}, {tally.tried - tally.succeeded:,} of {tally.tried:,} records did not "
             f"succeed, the first because of {error}. Does the handler work on this event? "
             "`asyncbatch invoke` shows what becomes of each record."
         )
@@ -155,17 +158,17 @@ def _sound(points: Sequence[LimitFigures]) -> list[LimitFigures]:
     """The limits up to the first at which too many records are dropped, time out or fail."""
     sound: list[LimitFigures] = []
     base = points[0].tally
-    usual = _share(base.errors + base.unfinished, base.total)[1]
+    usual = _share(base.errors + base.unfinished, base.tried)[1]
     for point in points:
         tally = point.tally
-        overload = _share(tally.drops + tally.timeouts, tally.total)[0]
-        failing = _share(tally.errors + tally.unfinished, tally.total)[0]
+        overload = _share(tally.drops + tally.timeouts, tally.tried)[0]
+        failing = _share(tally.errors + tally.unfinished, tally.tried)[0]
         silent = any(not len(run.latencies) for run in point.runs)
         if silent or overload > ACCEPTED or failing > usual + ACCEPTED:
             break
         sound.append(point)
     if not sound:
-        rate = (base.drops + base.timeouts) / base.total
+        rate = (base.drops + base.timeouts) / base.tried
         raise NothingToTuneError(
             f"Even at limit {points[0].limit}, {rate:.1%} of the records are dropped or time out: less than that "
             "cannot be in flight. Is the record timeout too short, or something else calling the same backend?"
@@ -187,11 +190,12 @@ def _decide(
     batch_size: int,
 ) -> tuple[Reason, int, tuple[str, ...]]:
     top = sound[-1]
-    if knee.limit > top.limit and len(sound) < len(points):
-        return Reason.DROPS, top.limit, why_drops(points[len(sound)], top)
+    at_the_end = knee.limit >= REACHED * top.limit and not _is_slower(top, knee)
     if lanes.lanes < lanes.records and EXPLAINED * knee.limit >= lanes.bound and not _is_slower(top, knee):
         return Reason.LANES, max(point.peak for point in sound), why_lanes(lanes, knee)
-    if knee.limit >= REACHED * top.limit and len(sound) == len(points) and not _is_slower(top, knee):
+    if len(sound) < len(points) and (at_the_end or knee.limit > top.limit):
+        return Reason.DROPS, top.limit, why_drops(points[len(sound)], top)
+    if at_the_end:
         limit, slowest = _batch_knee(top, batch_size)
         return Reason.BATCH, limit, why_batch(top, batch_size, limit, slowest)
     limit = max(1, round(knee.limit))
@@ -219,11 +223,12 @@ def _batch_knee(top: LimitFigures, batch_size: int) -> tuple[int, float]:
     return max(1, min(top.limit, batch_size, limit)), slowest
 
 
-def _confidence(reason: Reason, knee: Knee, rounds: int) -> Confidence:
+def _confidence(reason: Reason, knee: Knee, rounds: int, *, share: float) -> Confidence:
+    """How sure a limit is that has a share of the most throughput."""
     width = max(knee.high - knee.limit, knee.limit - knee.low) / knee.limit
     agrees = 1 / AGREES <= knee.power / knee.limit <= AGREES
     if reason is Reason.BATCH or rounds < 2 or width > NEAR:  # noqa: PLR2004 - one round has no spread
         return "low"
-    if reason is Reason.KNEE and not agrees:
+    if reason is Reason.KNEE and not (agrees and share >= FLAT):
         return "low"
     return "high" if width <= CLOSE and rounds >= MANY_ROUNDS else "fair"

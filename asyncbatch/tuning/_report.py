@@ -127,12 +127,18 @@ def _limits_blocks(study: Study) -> Iterator[str | Table | Chart]:
         "records waited to be started; *memory* is what a batch takes at its peak, beyond its event.",
         0,
     )
-    if any(point.tally.succeeded < point.tally.total for point in study.points):
+    if any(point.tally.succeeded < point.tally.tried for point in study.points):
         yield Chart(
             "Records that did not succeed",
             _charts.failure_chart(study),
             "By kind. None of them counts as throughput.",
             300,
+        )
+    held_back = study.chosen.tally.held_back
+    if held_back:
+        yield (
+            f"At the recommended limit, {held_back:,} records were not started, because one before them "
+            "failed: they count neither as failures nor as throughput."
         )
     if study.ordered:
         lanes = study.lanes

@@ -10,7 +10,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncbatch import BatchHandler, BatchReport, Failed, FailureReason, Outcome, Skipped, Succeeded
+from asyncbatch import (
+    BatchHandler,
+    BatchReport,
+    Failed,
+    FailureReason,
+    Outcome,
+    Skipped,
+    SkipReason,
+    Succeeded,
+)
 from asyncbatch.testing import LambdaContext
 
 Floats = NDArray[np.float64]
@@ -29,7 +38,8 @@ class Tally:
         errors: Failures that the load did not cause, as far as one can tell.
         timeouts: Records that took longer than their timeout.
         drops: Failures that say "too much": throttling, and timeouts that the handler raised.
-        unfinished: Records that were not started or had not ended.
+        unfinished: Records that the deadline of the invocation cut off.
+        held_back: Records that were not started, because one before them failed.
     """
 
     succeeded: int = 0
@@ -37,10 +47,11 @@ class Tally:
     timeouts: int = 0
     drops: int = 0
     unfinished: int = 0
+    held_back: int = 0
 
     @property
-    def total(self) -> int:
-        """All records."""
+    def tried(self) -> int:
+        """All records but those that another one held back: they say nothing of the limit."""
         return self.succeeded + self.errors + self.timeouts + self.drops + self.unfinished
 
     def __add__(self, other: Tally) -> Tally:
@@ -179,7 +190,9 @@ def _kind(outcome: Outcome, is_drop: IsDrop) -> str:
             return "timeouts"
         case Failed(error=BaseException() as error) if is_drop(error):
             return "drops"
-        case Failed(reason=FailureReason.DEADLINE) | Skipped():
+        case Failed(reason=FailureReason.DEADLINE) | Skipped(reason=SkipReason.DEADLINE | SkipReason.STOPPED):
             return "unfinished"
+        case Skipped():
+            return "held_back"
         case Failed():
             return "errors"

@@ -94,15 +94,15 @@ def size_batch(
         "an invocation's payload has at most 6 MB": PAYLOAD / record_bytes,
         f"a function runs for {longest} s at most": rate * ((longest - MARGIN) / SLACK - tail),
     }
-    wanted = rate * tail * EFFICIENT / (1 - EFFICIENT)
+    wanted = max(figures.limit, rate * tail * EFFICIENT / (1 - EFFICIENT))
     reason, bound = min(bounds.items(), key=lambda item: item[1])
     notes: list[str] = []
     size = batch_size or _first_above(wanted, _ROUND_SIZES)
     if size > bound:
         size = max(1, _last_below(bound, (*_ROUND_SIZES, maximum)))
         notes.append(f"The batch size is held down to {size:,}, because {reason}.")
-    duration = size / rate + tail
-    if 1 - tail / duration < EFFICIENT:
+    duration = max(size / rate + tail, figures.latency(50) or 0.0)
+    if size >= figures.limit and 1 - tail / duration < EFFICIENT:
         notes.append(f"The start and the end of a batch of {size:,} take {tail / duration:.0%} of its time.")
     if size < figures.limit:
         notes.append(f"A batch of {size:,} never has more than {size:,} records in flight.")
@@ -127,7 +127,7 @@ def bytes_per_record(event: Mapping[str, Any], records: int) -> float:
 
 def _tail(figures: LimitFigures) -> float:
     """Seconds of a run beyond those that its records take at the throughput of the time when records waited."""
-    beyond = [run.duration - run.tally.total / run.throughput for run in figures.runs if run.throughput]
+    beyond = [run.duration - (run.tally.succeeded / run.throughput) for run in figures.runs if run.throughput]
     return max(0.0, float(np.median(beyond))) if beyond else 0.0
 
 

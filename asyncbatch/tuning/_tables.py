@@ -163,4 +163,4 @@ def _percentiles(latencies: Floats, *percents: float) -> list[str]:
 
 
 def _share(count: int, tally: Tally) -> str:
-    return f"{count / tally.total:.1%}" if count else "0"
+    return f"{count / tally.tried:.1%}" if count else "0"
