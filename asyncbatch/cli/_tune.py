@@ -1,5 +1,7 @@
 """`asyncbatch tune`: find the limit for a handler by running it."""
 
+from typing import cast
+
 import click
 
 from asyncbatch.cli._exits import InputError
@@ -16,8 +18,8 @@ class _Limits(click.ParamType[tuple[int, ...]]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
+        if isinstance(value, tuple):  # click converts a default that is converted already
+            return cast("tuple[int, ...]", value)
         parts = str(value).split(",")
         if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
             self.fail(f"{value!r} is no list of whole numbers from 1 on, as 1,2,5,10 is.", param, ctx)

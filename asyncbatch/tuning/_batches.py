@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from asyncbatch import BatchEngine, EventSource, InvalidEventError
+from asyncbatch import BatchEngine, EventSource, FailureScope, InvalidEventError
 from asyncbatch._events import Batch, read_event
 from asyncbatch._lanes import build_lanes
 from asyncbatch._ledger import Ledger
@@ -78,6 +78,13 @@ class Batches:
     def source(self) -> EventSource:
         """The event source."""
         return self._rules.source
+
+    @property
+    def halts(self) -> bool:
+        """Whether a failure holds back other records."""
+        ordering = self._engine.ordering or self._rules.ordering
+        scope = self._engine.failure_scope or self._rules.default_scope(ordering)
+        return scope is not FailureScope.RECORD
 
     def make(self, size: int) -> dict[str, Any]:
         """An event of `size` records, of which none was in an event before."""

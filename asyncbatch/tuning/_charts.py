@@ -1,5 +1,8 @@
 """The charts of a study, as plotly.js reads them: `data` and `layout`."""
 
+# Some overloads of numpy's and scipy's functions have unknown parts:
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import math

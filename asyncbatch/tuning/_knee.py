@@ -12,6 +12,9 @@ For a closed queue in front of c equal servers both are c. The first is estimate
 only be one of the limits that were run: the first is recommended, the second confirms it.
 """
 
+# Some overloads of numpy's and scipy's functions have unknown parts:
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass

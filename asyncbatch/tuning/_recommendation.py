@@ -1,5 +1,8 @@
 """Which limit, and why: the knee where there is one, and what bounds the handler where there is none."""
 
+# Some overloads of numpy's and scipy's functions have unknown parts:
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -201,6 +201,12 @@ def _method(study: Study) -> Iterator[str]:
         "others still waited to be started: the end of a batch, with fewer and fewer in flight, is left out "
         "of it and comes into the batch size."
     )
+    if study.ordered:
+        yield (
+            "Here a record that fails holds back others. While measuring, errors of the handler were noted "
+            "and held nothing back, or little would have been left to measure; they count as failures. "
+            "Drops and timeouts did hold back."
+        )
     yield (
         "The knee is where the asymptotes cross, most throughput times least latency (Denning and Buzen, "
         "1978): by Little's law as many records as can be in flight without waiting for one another. The "

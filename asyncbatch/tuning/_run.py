@@ -1,8 +1,12 @@
 """One batch at one limit, measured: throughput while records waited, latencies, what did not succeed."""
 
+# Some overloads of numpy's and scipy's functions have unknown parts:
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +25,7 @@ from asyncbatch import (
     Succeeded,
 )
 from asyncbatch.testing import LambdaContext
+from asyncbatch.tuning._spared import Notes
 
 Floats = NDArray[np.float64]
 IsDrop = Callable[[BaseException], bool]
@@ -97,7 +102,11 @@ class Run:
 
 
 def measure(
-    handler: BatchHandler[Any], event: Mapping[str, Any], context: LambdaContext, is_drop: IsDrop
+    handler: BatchHandler[Any],
+    event: Mapping[str, Any],
+    context: LambdaContext,
+    is_drop: IsDrop,
+    notes: Notes | None = None,
 ) -> Run:
     """Let a handler process a batch, and measure it.
 
@@ -106,27 +115,25 @@ def measure(
         event: The batch.
         context: Lambda's context.
         is_drop: Whether an error says "too much".
+        notes: The errors of a handler that notes them instead of raising.
     """
     report = handler.run(event, context)
     limit = handler.engine.concurrency
-    return run_of(report, limit if isinstance(limit, int) else limit.current, is_drop)
+    kinds = [_kind(outcome, is_drop, notes or {}) for outcome in report.outcomes]
+    run = _run_of(report, kinds, limit if isinstance(limit, int) else limit.current)
+    if notes and run.first_error is None:
+        run = dataclasses.replace(run, first_error=next(iter(notes.values())))
+    return run
 
 
-def run_of(report: BatchReport, limit: int, is_drop: IsDrop) -> Run:
-    """Read a run's figures from its report.
-
-    Args:
-        report: The report.
-        limit: The limit that it ran at.
-        is_drop: Whether an error says "too much".
-    """
+def _run_of(report: BatchReport, kinds: Sequence[str], limit: int) -> Run:
     begun = [outcome for outcome in report.outcomes if _started(outcome) is not None]
     zero = min((start for outcome in begun if (start := _started(outcome)) is not None), default=0.0)
     starts = _seconds(begun, _started, zero)
     ends = _seconds(begun, _ended, zero)
     duration = max(0.0, *np.nan_to_num(ends).tolist(), 0.0)
     ends = np.where(np.isnan(ends), duration, ends)  # what had not ended, was in flight until then
-    won = np.array([isinstance(outcome, Succeeded) for outcome in begun], dtype=np.bool_)
+    won = np.array([kinds[outcome.position] == "succeeded" for outcome in begun], dtype=np.bool_)
     last_start = max(0.0, *starts.tolist(), 0.0)
     # Where all started at once nobody waited, and the batch as a whole is all there is to see.
     window = last_start or duration
@@ -140,7 +147,7 @@ def run_of(report: BatchReport, limit: int, is_drop: IsDrop) -> Run:
         peak=_peak(starts, ends),
         duration=duration,
         tail=duration - last_start,
-        tally=_tally(report.outcomes, is_drop),
+        tally=Tally(**Counter(kinds)),
         began=zero,
         first_error=next((o.message for o in report.outcomes if isinstance(o, Failed)), None),
         bars=[
@@ -175,24 +182,24 @@ def _peak(starts: Floats, ends: Floats) -> int:
     return max(1, int(np.cumsum(steps[order]).max()))
 
 
-def _tally(outcomes: Sequence[Outcome], is_drop: IsDrop) -> Tally:
-    counts = dict.fromkeys(_KINDS, 0)
-    for outcome in outcomes:
-        counts[_kind(outcome, is_drop)] += 1
-    return Tally(**counts)
+_FAILED: Final = {FailureReason.TIMED_OUT: "timeouts", FailureReason.DEADLINE: "unfinished"}
+_SKIPPED: Final = {
+    SkipReason.LANE_HALTED: "held_back",
+    SkipReason.BATCH_HALTED: "held_back",
+    SkipReason.DEADLINE: "unfinished",
+    SkipReason.STOPPED: "unfinished",
+}
 
 
-def _kind(outcome: Outcome, is_drop: IsDrop) -> str:
+def _kind(outcome: Outcome, is_drop: IsDrop, notes: Notes) -> str:
     match outcome:
+        case Succeeded(record=record) if id(record.raw) in notes:
+            return "errors"
         case Succeeded():
             return "succeeded"
-        case Failed(reason=FailureReason.TIMED_OUT):
-            return "timeouts"
-        case Failed(error=BaseException() as error) if is_drop(error):
+        case Skipped(reason=reason):
+            return _SKIPPED[reason]
+        case Failed(reason=FailureReason.RAISED, error=BaseException() as error) if is_drop(error):
             return "drops"
-        case Failed(reason=FailureReason.DEADLINE) | Skipped(reason=SkipReason.DEADLINE | SkipReason.STOPPED):
-            return "unfinished"
-        case Skipped():
-            return "held_back"
-        case Failed():
-            return "errors"
+        case Failed(reason=reason):
+            return _FAILED.get(reason, "errors")

@@ -106,7 +106,7 @@ def tune(
         RunningLoopError: an event loop runs in this thread.
     """
     plan = plan or Plan()
-    tell = on_progress or (lambda _: None)
+    tell = on_progress or _tell_nobody
     if not virtual_time:
         return _study(handler, event, plan, LambdaContext, tell, virtual=False)
     with VirtualClock() as clock:
@@ -159,6 +159,10 @@ def _study(
             with_limit(handler, plan, limit), batches, min(TIMELINE, sizing.batch_size), context, is_drop
         ),
     )
+
+
+def _tell_nobody(_: Progress) -> None:
+    """Nobody wants to know how far it is."""
 
 
 def _drops_of(handler: BatchHandler[Any]) -> IsDrop:

@@ -1,5 +1,8 @@
 """The sweep: a handler at many limits, in rounds that each run every limit once."""
 
+# Some overloads of numpy's and scipy's functions have unknown parts:
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import dataclasses
@@ -18,6 +21,7 @@ from asyncbatch.testing import LambdaContext
 from asyncbatch.tuning._batches import Batches
 from asyncbatch.tuning._plan import HIGHEST, Plan, chosen_limits, goes_on
 from asyncbatch.tuning._run import LAMBDA_TIMEOUT, IsDrop, Run, Tally, measure
+from asyncbatch.tuning._spared import Notes, spared
 
 Floats = NDArray[np.float64]
 
@@ -160,11 +164,16 @@ class Sweep:
     def measure(self, handler: BatchHandler[Any], size: int) -> Run:
         """Run one batch."""
         event = self._batches.make(size)
+        notes: Notes = {}
+        handler = self._spared(handler, notes)
         gc.collect()  # what the run before left is not this one's
-        return measure(handler, event, self._context(LAMBDA_TIMEOUT), self._is_drop)
+        return measure(handler, event, self._context(LAMBDA_TIMEOUT), self._is_drop, notes)
 
     def _at(self, limit: int) -> BatchHandler[Any]:
         return with_limit(self._handler, self._plan, limit)
+
+    def _spared(self, handler: BatchHandler[Any], notes: Notes) -> BatchHandler[Any]:
+        return spared(handler, self._is_drop, notes) if self._batches.halts else handler
 
     def _look(self, highest: int) -> Iterator[Run]:
         runs: list[Run] = []
@@ -200,7 +209,7 @@ class Sweep:
         """Bytes that a batch takes beyond its event; a run of its own, for tracing memory takes time."""
         self._tell(Progress(stage=f"memory, limit {limit}", done=0, total=None))
         event = self._batches.make(min(self._plan.size(limit), max(20, 2 * limit)))
-        handler = self._at(limit)
+        handler = self._spared(self._at(limit), {})
         context = self._context(LAMBDA_TIMEOUT)
         gc.collect()
         tracing = tracemalloc.is_tracing()

@@ -1,5 +1,8 @@
 """A study as rows of text, for the terminal and the page alike."""
 
+# Some overloads of numpy's and scipy's functions have unknown parts:
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence

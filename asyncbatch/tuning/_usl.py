@@ -8,12 +8,15 @@ Scalability Based on Rational Functions", arXiv:0808.1431. Throughput at N in fl
 with the throughput of one alone, the share of the work that queues, and the cost of agreement between each pair.
 """
 
+# Some overloads of numpy's and scipy's functions have unknown parts:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,8 +92,9 @@ def fit_law(limits: Floats, throughputs: Floats) -> ScalabilityLaw | None:
             )
         except RuntimeError:  # it did not converge
             return None
-    rate, contention, coherency = (float(each) for each in found)
-    errors = np.sqrt(np.abs(np.diag(covariance)))
+    parameters = cast("Floats", found)
+    rate, contention, coherency = parameters.tolist()
+    errors = np.sqrt(np.abs(np.diag(cast("Floats", covariance))))
     return ScalabilityLaw(
         rate=rate,
         contention=contention,
