@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 import random
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -59,11 +59,14 @@ def read_latencies(text: str) -> Measured:
     return _checked({1: _list(found, "the list")})
 
 
-def simulated_handler(measured: Measured, source: EventSource | None, *, seed: int) -> BatchHandler[Any]:
+def simulated_handler(
+    measured: Measured, source: EventSource | None = None, *, seed: int = 0
+) -> BatchHandler[Any]:
     """A handler that sleeps as long as a measured record took.
 
-    Where latencies were measured with several numbers in flight, those of the largest number that is not more than
-    what is in flight are drawn from; so throughput is what Little's law makes of them.
+    Between two numbers in flight that were measured it draws from both, from the nearer more often. Beyond the
+    last, records take longer in proportion: no more throughput than was seen is made up. Where there is only one
+    number, nothing is known of others, and latencies stay as they are.
 
     Args:
         measured: The latencies.
@@ -74,15 +77,23 @@ def simulated_handler(measured: Measured, source: EventSource | None, *, seed: i
     limits = sorted(measured)
     in_flight = 0
 
+    def draw() -> float:
+        above = bisect_left(limits, in_flight)
+        if above == len(limits):
+            stretch = in_flight / limits[-1] if len(limits) > 1 else 1.0
+            return stretch * rng.choice(measured[limits[-1]])
+        if above and rng.random() * (limits[above] - limits[above - 1]) > in_flight - limits[above - 1]:
+            above -= 1
+        return rng.choice(measured[limits[above]])
+
     @batch_handler(source=source)
     async def handler(_: object) -> None:
         nonlocal in_flight
         in_flight += 1
         try:
-            # As one of a full house: the first of a batch would else find nobody else in flight yet.
+            # Those that start with it are in flight, too: the first of a batch would else be the only one.
             await asyncio.sleep(0)
-            at = max(0, bisect_right(limits, in_flight) - 1)
-            await asyncio.sleep(rng.choice(measured[limits[at]]))
+            await asyncio.sleep(draw())
         finally:
             in_flight -= 1
 

@@ -27,7 +27,7 @@ def summary(study: Study) -> str:
         f"{_HEADLINES[made.reason]} Confidence: {made.confidence}."
     )
     gain = best.throughput / chosen.throughput - 1
-    if gain < WORTH_SAYING:
+    if gain < WORTH_SAYING or made.reason not in {Reason.KNEE, Reason.SERIAL}:
         return use
     return f"{use} If records may take longer, limit {made.for_throughput:,} has up to {gain:.0%} more."
 

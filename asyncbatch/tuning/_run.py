@@ -84,8 +84,6 @@ class Run:
         tally: What became of the records.
         began: When the first record started, on the event loop's clock.
         first_error: Type and text of the first failure, for people; None without one.
-        bars: Per record that was started, its position, start and end in seconds from the first start, and whether
-            it succeeded.
     """
 
     limit: int
@@ -98,7 +96,6 @@ class Run:
     tally: Tally
     began: float
     first_error: str | None
-    bars: Sequence[tuple[int, float, float, bool]]
 
 
 def measure(
@@ -150,10 +147,6 @@ def _run_of(report: BatchReport, kinds: Sequence[str], limit: int) -> Run:
         tally=Tally(**Counter(kinds)),
         began=zero,
         first_error=next((o.message for o in report.outcomes if isinstance(o, Failed)), None),
-        bars=[
-            (outcome.position, float(start), float(end), bool(good))
-            for outcome, start, end, good in zip(begun, starts, ends, won, strict=True)
-        ],
     )
 
 
