@@ -30,12 +30,12 @@ def why_knee(knee: Knee, top: LimitFigures) -> tuple[str, ...]:
     """What says that there is a knee, and where."""
     crossing = (
         f"A record that waits for no other takes {seconds(knee.latency)}, and at most "
-        f"{per_second(knee.capacity)} get through: that is {knee.limit:,.1f} records in flight by Little's law "
-        f"(95 % interval: {knee.low:,.1f} to {knee.high:,.1f})."
+        f"{per_second(knee.capacity)} get through: that is {knee.limit:,.1f} records in flight by Little's "
+        f"law (95 % interval: {knee.low:,.1f} to {knee.high:,.1f})."
     )
     beyond = (
-        f"More in flight only wait for one another: limit {top.limit:,} gives {_gain(knee, top)}, and a record "
-        f"takes {_slowdown(knee, top)} as long."
+        f"More in flight only wait for one another: limit {top.limit:,} gives {_gain(knee, top)}, and a "
+        f"record takes {_slowdown(knee, top)} as long."
     )
     power = f"Of the limits that were run, {knee.power:,} has the most throughput for its latency."
     return crossing, beyond, power
@@ -46,8 +46,9 @@ def why_drops(refused: LimitFigures, top: LimitFigures) -> tuple[str, ...]:
     tally = refused.tally
     failing = (
         f"At limit {refused.limit:,}, {tally.drops / tally.tried:.1%} of the records are dropped, "
-        f"{tally.timeouts / tally.tried:.1%} time out and {(tally.errors + tally.unfinished) / tally.tried:.1%} "
-        f"fail otherwise; up to limit {top.limit:,} it is no more than usual."
+        f"{tally.timeouts / tally.tried:.1%} time out and "
+        f"{(tally.errors + tally.unfinished) / tally.tried:.1%} fail otherwise; up to limit {top.limit:,} it "
+        "is no more than usual."
     )
     return failing, "Up to there throughput still grew: what the handler calls refuses before it slows down."
 
@@ -55,9 +56,9 @@ def why_drops(refused: LimitFigures, top: LimitFigures) -> tuple[str, ...]:
 def why_lanes(lanes: LaneShape, knee: Knee) -> tuple[str, ...]:
     """What says that lanes are the bound."""
     bound = (
-        f"Lanes bound it, not the limit: {lanes.records:,} records are in {lanes.lanes:,} lanes, the longest with "
-        f"{lanes.longest:,}, and the records of a lane follow one another. So {knee.limit:,.1f} are in flight on "
-        "average, however high the limit is."
+        f"Lanes bound it, not the limit: {lanes.records:,} records are in {lanes.lanes:,} lanes, the longest "
+        f"with {lanes.longest:,}, and the records of a lane follow one another. So {knee.limit:,.1f} are in "
+        "flight on average, however high the limit is."
     )
     return bound, "More keys, or keys that are used more evenly, let more be in flight; then tune again."
 
@@ -65,12 +66,12 @@ def why_lanes(lanes: LaneShape, knee: Knee) -> tuple[str, ...]:
 def why_serial(knee: Knee, top: LimitFigures) -> tuple[str, ...]:
     """What says that there is nothing to be had from concurrency."""
     flat = (
-        f"More in flight gives no more throughput than one at a time, about {per_second(knee.capacity)}; at limit "
-        f"{top.limit:,} a record takes {_slowdown(knee, top)} as long."
+        f"More in flight gives no more throughput than one at a time, about {per_second(knee.capacity)}; at "
+        f"limit {top.limit:,} a record takes {_slowdown(knee, top)} as long."
     )
     return flat, (
-        "Either the handler computes instead of waiting, or what it calls serves one at a time (a lock, a single "
-        "connection)."
+        "Either the handler computes instead of waiting, or what it calls serves one at a time (a lock, a "
+        "single connection)."
     )
 
 
@@ -78,12 +79,12 @@ def why_batch(top: LimitFigures, batch_size: int, limit: int, slowest: float) ->
     """What says that nothing but the batch is the bound."""
     mean = float(np.mean(top.latencies))
     grows = (
-        f"Throughput grew in proportion up to limit {top.limit:,}, and no record took longer for it: there is no "
-        "knee up to there."
+        f"Throughput grew in proportion up to limit {top.limit:,}, and no record took longer for it: there "
+        "is no knee up to there."
     )
     slow = (
-        f"So the batch is the bound. The slowest of {batch_size:,} records takes about {seconds(slowest)}, and a "
-        f"record {seconds(mean)} on average: beyond limit {limit:,} a batch ends hardly any sooner."
+        f"So the batch is the bound. The slowest of {batch_size:,} records takes {seconds(slowest)} on "
+        f"average, and a record {seconds(mean)}: beyond limit {limit:,} a batch ends hardly any sooner."
     )
     return (
         grows,

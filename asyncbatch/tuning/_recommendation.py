@@ -221,7 +221,9 @@ def _batch_knee(top: LimitFigures, batch_size: int) -> tuple[int, float]:
     Its work over its slowest record: where the asymptotes of a single batch cross.
     """
     latencies = top.latencies
-    slowest = float(np.quantile(latencies, batch_size / (batch_size + 1)))
+    # The mean of the largest of so many, drawn from those that were seen.
+    shares = np.linspace(0, 1, len(latencies) + 1) ** batch_size
+    slowest = float(np.sort(latencies) @ np.diff(shares))
     limit = round(batch_size * float(np.mean(latencies)) / slowest)
     return max(1, min(top.limit, batch_size, limit)), slowest
 

@@ -1,0 +1,108 @@
+"""What a study is shown as: sentences, rows, JSON and charts that plotly accepts."""
+
+import json
+
+import pytest
+
+from asyncbatch import EventSource
+from asyncbatch.testing import SimulatedBackend, sample_event
+from asyncbatch.tuning import Plan, as_json, line_to_paste, study_page, summary, tune
+from asyncbatch.tuning._explanations import per_second, seconds
+from asyncbatch.tuning._page import Chart, Table, render
+from asyncbatch.tuning._tables import comparison_rows, limit_rows, settings_rows, size_of
+
+from .conftest import calling
+
+
+@pytest.fixture(scope="module")
+def ordered():
+    """A study in which lanes are the bound."""
+    event = sample_event(EventSource.SQS_FIFO, 40, keys=4)
+    return tune(calling(SimulatedBackend(servers=20)), event, Plan(rounds=2), virtual_time=True)
+
+
+def blocks(page, kind):
+    return [block for section in page.sections for block in section.blocks if isinstance(block, kind)]
+
+
+def test_the_recommendation_is_a_sentence_and_a_line_to_paste(study):
+    limit = study.recommendation.limit
+    assert summary(study).startswith(f"Use a limit of {limit}: ")
+    assert line_to_paste(study) == f"@batch_handler(concurrency={limit})"
+
+
+def test_the_page_has_the_charts_and_plotly_accepts_them(study, ordered):
+    from plotly.graph_objects import Figure
+
+    for each, charts in ((study, 5), (ordered, 4)):
+        found = blocks(study_page(each, "app:handler", {"command": "asyncbatch tune"}), Chart)
+        assert len(found) == charts
+        for chart in found:
+            figure = Figure(chart.figure)  # it raises at what is none
+            assert chart.caption
+            assert figure.data
+            assert figure.layout.xaxis.title.text
+            assert figure.layout.yaxis.title.text
+
+
+def test_the_page_can_be_written_and_names_what_was_tuned(study):
+    text = render(study_page(study, "app:<handler>", {"command": "asyncbatch tune"}))
+    assert "<h1>app:&lt;handler&gt;: how many records in flight?</h1>" in text
+    assert "asyncbatch tune" in text
+
+
+def test_the_page_says_why_and_marks_the_recommended_row(study):
+    page = study_page(study, "app:handler", {})
+    for sentence in study.recommendation.why:
+        assert sentence in page.sections[0].blocks
+    limits = next(table for table in blocks(page, Table) if table.head[0] == "limit")
+    [marked] = limits.marked
+    assert limits.rows[marked][0] == str(study.recommendation.limit)
+
+
+def test_what_was_refused_is_shown(study):
+    titles = [chart.title for chart in blocks(study_page(study, "app:handler", {}), Chart)]
+    assert "Records that did not succeed" in titles
+
+
+def test_lanes_are_shown_where_there_are_any(study, ordered):
+    assert any("lanes" in text for text in blocks(study_page(ordered, "app:handler", {}), str))
+    assert {bar.lane for bar in ordered.timeline} == {0, 1, 2, 3}
+    titles = [chart.title for chart in blocks(study_page(ordered, "app:handler", {}), Chart)]
+    assert "10 records, by lane" in titles
+    assert not any("by lane" in chart.title for chart in blocks(study_page(study, "x", {}), Chart))
+
+
+def test_rows_have_a_cell_for_each_column(study):
+    for rows in (limit_rows(study), comparison_rows(study)):
+        assert all(len(row) == len(rows.head) for row in rows.rows)
+    assert [row[0] for row in settings_rows(study)][:2] == ["concurrency", "BatchSize"]
+
+
+def test_json_has_all_figures_and_survives_a_round_trip(study):
+    made = as_json(study)
+    again = json.loads(json.dumps(made, allow_nan=False))
+    assert again == made
+    assert made["format"] == "asyncbatch.tune/1"
+    assert made["recommendation"]["limit"] == study.recommendation.limit
+    assert made["recommendation"]["knee"]["low"] <= made["recommendation"]["knee"]["limit"]
+    assert [limit["limit"] for limit in made["limits"]] == [point.limit for point in study.points]
+    assert all(len(limit["throughput_of_rounds"]) == 3 for limit in made["limits"])
+    assert sum(made["limits"][-1]["records"].values()) > 0
+    assert [each["name"] for each in made["adaptive"]] == ["AdaptiveLimit", "AIMDLimit", "Gradient2Limit"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (seconds(0.0123), "12.3 ms"),
+        (seconds(4.567), "4.57 s"),
+        (per_second(1940.4), "1,940/s"),
+        (per_second(3.214), "3.21/s"),
+        (size_of(640_000), "640 KB"),
+        (size_of(2_400_000), "2.4 MB"),
+        (size_of(None), ""),
+    ],
+)
+def test_figures_have_three_digits_and_units(text, wanted):
+    assert text == wanted
