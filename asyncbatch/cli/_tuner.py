@@ -44,6 +44,7 @@ from asyncbatch.tuning import (
 from asyncbatch.tuning import Progress as Step
 from asyncbatch.tuning._tables import Rows, comparison_rows, limit_rows, settings_rows
 
+_MORE = "Confidence is low: a longer --time-budget, more --rounds or more --records make it surer."
 SAMPLE_RECORDS = 1_000
 SAMPLE_KEYS = 100
 
@@ -203,6 +204,8 @@ def _show(console: Console, study: Study) -> None:
     console.print()
     console.print(Text(summary(study), style="bold"), soft_wrap=True)
     console.print(Text(f"\n    {line_to_paste(study)}\n", style="green"))
+    if study.recommendation.confidence == "low":
+        console.print(f"  {_MORE}", style="yellow", soft_wrap=True)
     for sentence in study.recommendation.why:
         console.print(f"  {sentence}", soft_wrap=True)
     console.print()

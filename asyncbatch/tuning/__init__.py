@@ -5,6 +5,7 @@ The command ``asyncbatch tune`` does it; `tune` is the same for a program. Needs
 
 from asyncbatch.tuning._adaptive import Trace
 from asyncbatch.tuning._as_json import as_json
+from asyncbatch.tuning._figures import LimitFigures
 from asyncbatch.tuning._knee import Knee
 from asyncbatch.tuning._latencies import LatenciesError, Measured, read_latencies, simulated_handler
 from asyncbatch.tuning._page import Page, write
@@ -14,7 +15,7 @@ from asyncbatch.tuning._report import line_to_paste, study_page, summary
 from asyncbatch.tuning._run import Run, Tally
 from asyncbatch.tuning._sizing import Sizing
 from asyncbatch.tuning._study import Study, tune
-from asyncbatch.tuning._sweep import LimitFigures, OnProgress, Progress
+from asyncbatch.tuning._sweep import OnProgress, Progress
 from asyncbatch.tuning._usl import ScalabilityLaw
 
 __all__ = [

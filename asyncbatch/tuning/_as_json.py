@@ -6,10 +6,10 @@ import math
 from typing import Any, Final
 
 from asyncbatch.tuning._adaptive import Trace
+from asyncbatch.tuning._figures import LimitFigures
 from asyncbatch.tuning._recommendation import Recommendation
 from asyncbatch.tuning._run import Run, Tally
 from asyncbatch.tuning._study import Study
-from asyncbatch.tuning._sweep import LimitFigures
 
 FORMAT: Final = "asyncbatch.tune/1"
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from asyncbatch.tuning._figures import LimitFigures
 from asyncbatch.tuning._page import BLUE, GREEN, GREY, OCHRE, ORANGE, PAPER, PURPLE
 from asyncbatch.tuning._strokes import Figure, end_label, label, line, rule
 from asyncbatch.tuning._study import Bar, Study
-from asyncbatch.tuning._sweep import LimitFigures
 
 TRACE_COLOURS: Final = (BLUE, ORANGE, PURPLE)
 SMOOTH: Final = 200

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 
 from asyncbatch.tuning._batches import LaneShape
+from asyncbatch.tuning._figures import LimitFigures
 from asyncbatch.tuning._knee import Knee
-from asyncbatch.tuning._sweep import LimitFigures
 
 _SAME: Final = 0.03
 """Throughputs that differ by less than 3 % are called the same: rounds differ by as much."""

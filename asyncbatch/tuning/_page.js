@@ -61,7 +61,7 @@
       const { template, ...own } = figure.layout ?? {};
       let layout = merged(theme(own), own);
       let data = figure.data;
-      if (width) layout = { ...layout, autosize: false, width };
+      if (width) layout = { ...layout, autosize: false, width, height: plot.clientHeight };
       if (isDark) {
         layout = recoloured(layout);
         data = recoloured(data);

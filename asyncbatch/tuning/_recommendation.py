@@ -16,8 +16,8 @@ from scipy import stats
 from asyncbatch import AsyncBatchError
 from asyncbatch.tuning._batches import LaneShape
 from asyncbatch.tuning._explanations import why_batch, why_drops, why_knee, why_lanes, why_serial
+from asyncbatch.tuning._figures import LimitFigures
 from asyncbatch.tuning._knee import Knee, find_knee
-from asyncbatch.tuning._sweep import LimitFigures
 from asyncbatch.tuning._usl import ScalabilityLaw, fit_law
 
 Confidence = Literal["high", "fair", "low"]

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from asyncbatch import EventSource
-from asyncbatch.tuning._sweep import LimitFigures
+from asyncbatch.tuning._figures import LimitFigures
 
 # BatchSize of an event source mapping, default and maximum.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html, services-kinesis-parameters.html,

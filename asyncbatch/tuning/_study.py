@@ -15,11 +15,12 @@ from asyncbatch.limits import is_overload
 from asyncbatch.testing import LambdaContext, VirtualClock
 from asyncbatch.tuning._adaptive import Trace, trace_limits
 from asyncbatch.tuning._batches import Batches, LaneShape
+from asyncbatch.tuning._figures import LimitFigures
 from asyncbatch.tuning._plan import Plan
 from asyncbatch.tuning._recommendation import Recommendation, recommend
 from asyncbatch.tuning._run import LAMBDA_TIMEOUT, IsDrop
 from asyncbatch.tuning._sizing import BATCH_SIZES, Sizing, bytes_per_record, size_batch
-from asyncbatch.tuning._sweep import LimitFigures, OnProgress, Progress, Sweep, with_limit
+from asyncbatch.tuning._sweep import OnProgress, Progress, Sweep, with_limit
 
 ADAPTIVE_RECORDS: Final = (1_000, 5_000)
 """An adaptive limit needs some hundred records to find its way; more show whether it stays there."""
@@ -145,7 +146,7 @@ def _study(
     is_drop = _drops_of(handler)
     sweep = Sweep(handler, batches, plan, is_drop=is_drop, context=context, tell=tell)
     points = sweep.run()
-    sample = batches.make(plan.size(points[-1].limit))
+    sample = batches.make(sweep.size(points[-1].limit))
     lanes = batches.lanes(sample)
     source = batches.source
     in_use = plan.batch_size or BATCH_SIZES[source][0]

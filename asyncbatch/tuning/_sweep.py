@@ -1,8 +1,5 @@
 """The sweep: a handler at many limits, in rounds that each run every limit once."""
 
-# Some overloads of numpy's and scipy's functions have unknown parts:
-# pyright: reportUnknownMemberType=false
-
 from __future__ import annotations
 
 import dataclasses
@@ -13,17 +10,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from asyncbatch import BatchHandler
 from asyncbatch.testing import LambdaContext
 from asyncbatch.tuning._batches import Batches
+from asyncbatch.tuning._figures import LimitFigures
 from asyncbatch.tuning._plan import HIGHEST, Plan, chosen_limits, goes_on
-from asyncbatch.tuning._run import LAMBDA_TIMEOUT, IsDrop, Run, Tally, measure
+from asyncbatch.tuning._run import LAMBDA_TIMEOUT, IsDrop, Run, measure
 from asyncbatch.tuning._spared import Notes, spared
 
-Floats = NDArray[np.float64]
+# Where there is a time budget, a run is made short enough for so many in each round, ...
+RUNS: Final = 14
+# ... but no shorter than some flights, each as long as a record: the start and the end are two.
+FEWEST_FLIGHTS: Final = 4
+FEWEST: Final = 10
+LATE: Final = 1.2
+"""So many time budgets may be used up before the recommended limit is run fewer times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,57 +43,6 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitFigures:
-    """All runs at one limit.
-
-    Attributes:
-        limit: The limit.
-        runs: One run per round.
-        memory: Bytes that a batch takes at its peak, of Python's memory; None if it was not measured.
-    """
-
-    limit: int
-    runs: Sequence[Run]
-    memory: int | None = None
-
-    @property
-    def throughput(self) -> float:
-        """Records that succeeded per second, the median of the rounds."""
-        return float(np.median([run.throughput for run in self.runs]))
-
-    @property
-    def spread(self) -> tuple[float, float]:
-        """The least and the most throughput of a round."""
-        throughputs = [run.throughput for run in self.runs]
-        return min(throughputs), max(throughputs)
-
-    @property
-    def latencies(self) -> Floats:
-        """Seconds of every record that succeeded, of all rounds."""
-        return np.concatenate([run.latencies for run in self.runs])
-
-    def latency(self, percent: float) -> float | None:
-        """A percentile of the latencies in seconds; None where nothing succeeded."""
-        latencies = self.latencies
-        return float(np.percentile(latencies, percent)) if len(latencies) else None
-
-    @property
-    def in_flight(self) -> float:
-        """Records in flight on average, while records waited."""
-        return float(np.mean([run.in_flight for run in self.runs]))
-
-    @property
-    def peak(self) -> int:
-        """Most records in flight at once."""
-        return max(run.peak for run in self.runs)
-
-    @property
-    def tally(self) -> Tally:
-        """What became of the records."""
-        return sum((run.tally for run in self.runs), Tally())
 
 
 class Sweep:
@@ -124,10 +74,12 @@ class Sweep:
         self._context: Final = context
         self._tell: Final = tell
         self._began: Final = time.perf_counter()
+        self._pace = 0.0  # seconds of a record, roughly
 
     def run(self) -> list[LimitFigures]:
         """Look for the limits, warm up, and run the rounds."""
         plan = self._plan
+        self._learn_pace()
         looked_at: Sequence[Run] = ()
         if plan.limits is None:
             highest = self.highest()
@@ -146,7 +98,7 @@ class Sweep:
 
     def highest(self) -> int:
         """The limit that makes sense at most: there is no more to have in flight than there are lanes."""
-        known = self._batches.make(self._plan.size(HIGHEST))
+        known = self._batches.make(8 * HIGHEST)
         return max(1, min(HIGHEST, self._batches.lanes(known).lanes))
 
     def confirm(self, limit: int) -> LimitFigures:
@@ -154,8 +106,18 @@ class Sweep:
         runs: list[Run] = []
         for number in range(self._plan.rounds):
             self._tell(Progress(stage=f"confirming limit {limit}", done=number, total=self._plan.rounds))
-            runs.append(self.once(limit, self._plan.size(limit)))
+            runs.append(self.once(limit, self.size(limit)))
+            if self._is_over(LATE):
+                break
         return LimitFigures(limit=limit, runs=runs, memory=self._memory(limit))
+
+    def size(self, limit: int) -> int:
+        """Records of a run at a limit; fewer of a slow handler, so that the time budget lasts for some rounds."""
+        size, budget = self._plan.size(limit), self._plan.time_budget
+        if budget is None or self._plan.records is not None or not self._pace:
+            return size
+        flights = budget / (RUNS * (self._plan.rounds + 1)) / self._pace
+        return min(size, max(FEWEST, round(limit * max(flights, FEWEST_FLIGHTS))))
 
     def once(self, limit: int, size: int) -> Run:
         """Run one batch at a limit."""
@@ -175,12 +137,18 @@ class Sweep:
     def _spared(self, handler: BatchHandler[Any], notes: Notes) -> BatchHandler[Any]:
         return spared(handler, self._is_drop, notes) if self._batches.halts else handler
 
+    def _learn_pace(self) -> None:
+        """Run a few records, to learn how long one takes; connections are opened, too."""
+        self._tell(Progress(stage="a first run", done=0, total=None))
+        run = self.once(FEWEST, FEWEST)
+        self._pace = float(run.latencies.mean()) if len(run.latencies) else run.duration
+
     def _look(self, highest: int) -> Iterator[Run]:
         runs: list[Run] = []
         limit = 1
         while True:
             self._tell(Progress(stage=f"looking for the knee, limit {limit}", done=len(runs), total=None))
-            runs.append(self.once(limit, self._plan.size(limit)))
+            runs.append(self.once(limit, self.size(limit)))
             yield runs[-1]
             if not goes_on(runs, highest) or self._is_over(0.5):
                 return
@@ -195,7 +163,7 @@ class Sweep:
                 kind = "warming up" if number < warm_up else f"round {number - warm_up + 1}"
                 done = number * len(limits) + step
                 self._tell(Progress(stage=f"{kind}, limit {limit}", done=done, total=total * len(limits)))
-                results[limit] = self.once(limit, self._plan.size(limit))
+                results[limit] = self.once(limit, self.size(limit))
             yield results
             if number >= warm_up and self._is_over(1.0, time.perf_counter() - began):
                 return
@@ -208,7 +176,7 @@ class Sweep:
     def _memory(self, limit: int) -> int:
         """Bytes that a batch takes beyond its event; a run of its own, for tracing memory takes time."""
         self._tell(Progress(stage=f"memory, limit {limit}", done=0, total=None))
-        event = self._batches.make(min(self._plan.size(limit), max(20, 2 * limit)))
+        event = self._batches.make(max(FEWEST, 2 * limit))
         handler = self._spared(self._at(limit), {})
         context = self._context(LAMBDA_TIMEOUT)
         gc.collect()

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from asyncbatch.tuning._explanations import per_second, seconds
+from asyncbatch.tuning._figures import LimitFigures
 from asyncbatch.tuning._run import Floats, Tally
 from asyncbatch.tuning._study import Study
-from asyncbatch.tuning._sweep import LimitFigures
 
 LIMITS_HEAD = (
     "limit",

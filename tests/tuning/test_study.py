@@ -212,6 +212,13 @@ def test_the_time_budget_ends_the_rounds():
     assert not study.virtual
 
 
+def test_runs_of_a_slow_handler_are_short_where_there_is_a_time_budget():
+    backend = SimulatedBackend(servers=8, service_time=10.0, distribution="fixed")
+    study = study_of(calling(backend), limits=(1, 8, 16), time_budget=60.0)
+    assert [point.runs[0].tally.tried for point in study.points] == [10, 32, 64]
+    assert study.recommendation.limit == 8
+
+
 def test_progress_is_told_in_order():
     steps = []
     tune(
