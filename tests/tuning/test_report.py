@@ -1,6 +1,8 @@
 """What a study is shown as: sentences, rows, JSON and charts that plotly accepts."""
 
+import dataclasses
 import json
+import math
 
 import pytest
 
@@ -90,6 +92,15 @@ def test_json_has_all_figures_and_survives_a_round_trip(study):
     assert all(len(limit["throughput_of_rounds"]) == 3 for limit in made["limits"])
     assert sum(made["limits"][-1]["records"].values()) > 0
     assert [each["name"] for each in made["adaptive"]] == ["AdaptiveLimit", "AIMDLimit", "Gradient2Limit"]
+
+
+def test_what_is_infinite_is_null_in_json(study):
+    law = dataclasses.replace(study.recommendation.law, coherency=0.0, errors=(1.0, math.inf, math.inf))
+    recommendation = dataclasses.replace(study.recommendation, law=law)
+    made = as_json(dataclasses.replace(study, recommendation=recommendation))
+    json.dumps(made, allow_nan=False)
+    assert made["recommendation"]["law"]["peak"] is None
+    assert made["recommendation"]["law"]["errors"] == [1.0, None, None]
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,37 @@ def test_limits_that_are_given_are_those_that_are_run():
     assert all(len(point.runs) == 2 for point in study.points)
 
 
+def test_rounds_to_warm_up_do_not_count():
+    calls = 0
+
+    @batch_handler
+    async def slow_at_first(record):
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0.1 if calls > 500 else 5.0)
+
+    study = study_of(slow_at_first, limits=(1, 2), records=100, rounds=2, warm_up=3)
+    assert [len(point.runs) for point in study.points[:2]] == [2, 2]
+    assert study.points[0].latency(99) == pytest.approx(0.1)
+
+
+def test_identifiers_are_the_same_each_time_in_virtual_time_and_never_again_in_real_time():
+    def identifiers(*, virtual):
+        seen = []
+
+        @batch_handler
+        async def handler(record):
+            seen.append(record.id)
+            await asyncio.sleep(0.001)
+
+        plan = Plan(limits=(1, 4), rounds=1, warm_up=0, records=10, time_budget=1.0)
+        tune(handler, EVENT, plan, virtual_time=virtual)
+        return seen[:10]
+
+    assert identifiers(virtual=True) == identifiers(virtual=True)
+    assert set(identifiers(virtual=False)).isdisjoint(identifiers(virtual=False))
+
+
 def test_limits_in_the_free_range_alone_show_no_knee():
     study = study_of(calling(SimulatedBackend(servers=50)), limits=(1, 2, 4, 8), batch_size=100)
     made = study.recommendation
@@ -249,6 +280,7 @@ def test_adaptive_limits_start_cold_and_their_moves_are_seen(study):
         times = [at for at, _ in trace.moves]
         assert times == sorted(times)
         assert times[0] == 0
+        assert times[-1] <= trace.run.duration
         assert trace.run.tally.tried >= 1000
         assert min(limit for _, limit in trace.moves) <= trace.mean <= max(limit for _, limit in trace.moves)
 
