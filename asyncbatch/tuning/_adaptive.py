@@ -24,16 +24,18 @@ LIMITS: Final[Mapping[str, Callable[[], Limit]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """A run of an adaptive limit.
+    """A run of an adaptive limit, from a cold start.
 
     Attributes:
         name: The limit's class.
         run: What came of it.
+        warm: What came of the next batch, with what the limit had learnt.
         moves: The limit over time: seconds from the first start, and the limit from then on.
     """
 
     name: str
     run: Run
+    warm: Run
     moves: Sequence[tuple[float, int]]
 
     @property
@@ -48,12 +50,12 @@ class Trace:
 
 
 def trace_limits(handler: BatchHandler[Any], sweep: Sweep, size: int, tell: OnProgress) -> Iterator[Trace]:
-    """Run the handler once with each adaptive limit, from a cold start.
+    """Run two batches with each adaptive limit, the first from a cold start.
 
     Args:
         handler: The handler.
         sweep: Makes the batches, and measures.
-        size: Records of each run.
+        size: Records of each batch.
         tell: Is told how far this is.
     """
     for done, (name, make) in enumerate(LIMITS.items()):
@@ -71,6 +73,11 @@ def _trace(name: str, limit: Limit, handler: BatchHandler[Any], sweep: Sweep, si
 
     engine = dataclasses.replace(handler.engine, concurrency=limit, hooks=(*handler.engine.hooks, note))
     run = sweep.measure(BatchHandler(handler.handler, engine), size)
+    cold = list(moves)
+    warm = sweep.measure(BatchHandler(handler.handler, engine), size)
     return Trace(
-        name=name, run=run, moves=[(0.0, first), *((max(0.0, at - run.began), new) for at, new in moves)]
+        name=name,
+        run=run,
+        warm=warm,
+        moves=[(0.0, first), *((max(0.0, at - run.began), new) for at, new in cold)],
     )

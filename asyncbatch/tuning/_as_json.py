@@ -35,7 +35,7 @@ def as_json(study: Study) -> dict[str, Any]:
       ``drops``, ``unfinished``, ``held_back``;
     - ``lanes``: ``records``, ``lanes``, ``longest``, ``skew`` (longest over mean);
     - ``adaptive``, for each: ``name``, ``throughput``, ``latency``, ``records``, ``mean_limit``, ``last_limit``,
-      ``moves`` (pairs of seconds and limit).
+      ``moves`` (pairs of seconds and limit), and ``next_batch`` with ``throughput``, ``latency``, ``records``.
 
     What is infinite or unknown is null.
     """
@@ -109,16 +109,22 @@ def _limit(point: LimitFigures) -> dict[str, Any]:
 
 
 def _trace(trace: Trace) -> dict[str, Any]:
-    point = LimitFigures(limit=trace.run.limit, runs=[trace.run])
-    run: Run = trace.run
     return {
         "name": trace.name,
+        **_run(trace.run),
+        "mean_limit": trace.mean,
+        "last_limit": trace.run.limit,
+        "moves": [list(move) for move in trace.moves],
+        "next_batch": _run(trace.warm),
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    point = LimitFigures(limit=run.limit, runs=[run])
+    return {
         "throughput": run.throughput,
         "latency": {f"p{percent}": point.latency(percent) for percent in (50, 95, 99)},
         "records": _tally(run.tally),
-        "mean_limit": trace.mean,
-        "last_limit": trace.moves[-1][1],
-        "moves": [list(move) for move in trace.moves],
     }
 
 

@@ -13,12 +13,16 @@ import numpy as np
 
 from asyncbatch.tuning._figures import LimitFigures
 from asyncbatch.tuning._page import BLUE, GREEN, GREY, OCHRE, ORANGE, PAPER, PURPLE
-from asyncbatch.tuning._strokes import Figure, end_label, label, line, rule
+from asyncbatch.tuning._strokes import Figure, end_labels, label, line, rule
 from asyncbatch.tuning._study import Bar, Study
 
 TRACE_COLOURS: Final = (BLUE, ORANGE, PURPLE)
 SMOOTH: Final = 200
 MOST_STEPS: Final = 1_500
+ROOM: Final = 0.15
+"""Decades above and below latencies: where all are the same, the axis would show their last digits."""
+HEIGHT: Final = 270
+"""Pixels of a plot without its axes, roughly."""
 
 
 def throughput_chart(study: Study) -> Figure:
@@ -57,12 +61,14 @@ def latency_chart(study: Study) -> Figure:
     points = [point for point in study.points if point.tally.succeeded]
     limits = [point.limit for point in points]
     data: list[Figure] = []
-    labels: list[Figure] = []
+    ends: list[tuple[float, float, str, str]] = []
     for percent, colour in ((50, BLUE), (95, OCHRE), (99, ORANGE)):
         name = f"p{percent}"
         millis = [1e3 * (point.latency(percent) or 0.0) for point in points]
         data.append(line(name, limits, millis, colour, mode="lines+markers", unit=" ms"))
-        labels.append(end_label(limits[-1], math.log10(max(millis[-1], 1e-6)), name, colour))
+        ends.append((limits[-1], math.log10(max(millis[-1], 1e-6)), name, colour))
+    drawn = [value for each in data for value in each["y"] if value > 0]
+    low, high = math.log10(min(drawn)) - ROOM, math.log10(max(drawn)) + ROOM
     mark = _mark(study)
     return {
         "data": data,
@@ -73,11 +79,12 @@ def latency_chart(study: Study) -> Figure:
             "yaxis": {
                 "title": {"text": "latency of a record (ms, logarithmic)"},
                 "type": "log",
+                "range": [low, high],
                 "dtick": "D2",
                 "tickformat": ",~g",
             },
             "shapes": mark["shapes"],
-            "annotations": [*mark["annotations"], *labels],
+            "annotations": [*mark["annotations"], *end_labels(ends, HEIGHT / (high - low))],
         },
     }
 
@@ -107,6 +114,7 @@ def failure_chart(study: Study) -> Figure:
         "data": data,
         "layout": {
             "barmode": "stack",
+            "showlegend": True,
             "xaxis": {"title": {"text": "limit (most records in flight)"}, "type": "category"},
             "yaxis": {"title": {"text": "share of the records (%)"}, "rangemode": "tozero"},
         },
@@ -117,6 +125,7 @@ def adaptive_chart(study: Study) -> Figure:
     """The limit over time of every adaptive limit, from a cold start."""
     data: list[Figure] = []
     limit = study.recommendation.limit
+    ends: list[tuple[float, float, str, str]] = []
     labels = [label("x domain", 0.01, "y", limit, f"recommended: {limit:,}", xanchor="left")]
     for trace, colour in zip(study.traces, TRACE_COLOURS, strict=False):
         last = trace.moves[-1][1]
@@ -124,7 +133,8 @@ def adaptive_chart(study: Study) -> Figure:
         curve = line(trace.name, [at for at, _ in moves], [each for _, each in moves], colour)
         curve["line"]["shape"] = "hv"
         data.append(curve)
-        labels.append(end_label(trace.run.duration, last, trace.name, colour))
+        ends.append((trace.run.duration, last, trace.name, colour))
+    top = max(each for trace in study.traces for _, each in trace.moves)
     return {
         "data": data,
         "layout": {
@@ -133,7 +143,7 @@ def adaptive_chart(study: Study) -> Figure:
             "xaxis": {"title": {"text": "seconds since the first record started"}, "rangemode": "tozero"},
             "yaxis": {"title": {"text": "limit (most records in flight)"}, "rangemode": "tozero"},
             "shapes": [rule("x domain", (0, 1), "y", (limit, limit))],
-            "annotations": labels,
+            "annotations": [*labels, *end_labels(ends, HEIGHT / top)],
         },
     }
 
@@ -195,9 +205,10 @@ def _dots(name: str, points: Sequence[LimitFigures]) -> Figure:
 def _mark(study: Study) -> Figure:
     """A vertical line at the recommended limit, and its name."""
     limit = study.recommendation.limit
+    side = "right" if limit > 0.7 * study.points[-1].limit else "left"  # where there is room for it
     return {
         "shapes": [rule("x", (limit, limit), "y domain", (0, 1))],
-        "annotations": [label("x", limit, "y domain", 0.02, f" recommended: {limit:,}", xanchor="left")],
+        "annotations": [label("x", limit, "y domain", 0.02, f" recommended: {limit:,} ", xanchor=side)],
     }
 
 

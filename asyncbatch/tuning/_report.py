@@ -173,7 +173,11 @@ def _adaptive_blocks(study: Study) -> Iterator[str | Table | Chart]:
         "The horizontal line is the recommended fixed limit.",
         380,
     )
-    yield _table(comparison_rows(study), "The same handler, fixed and adaptive.", 1)
+    yield _table(
+        comparison_rows(study),
+        "Fixed and adaptive. *Cold* is the batch above; the next batch goes on with what was learnt.",
+        1,
+    )
 
 
 def _timeline_blocks(study: Study) -> Iterator[str | Chart]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from asyncbatch.tuning._page import INK
 
 Figure = dict[str, Any]
+
+LINE: Final = 16
+"""Pixels from one line of text to the next."""
 
 
 def line(
@@ -64,7 +68,19 @@ def label(xref: str, x: float, yref: str, y: float, text: str, *, xanchor: str) 
     }
 
 
-def end_label(x: float, y: float, text: str, colour: str) -> Figure:
-    """The name of a line, at its end; y is the logarithm on a logarithmic axis, as plotly wants it."""
-    name = label("x", x, "y", y, f" {text}", xanchor="left")
-    return {**name, "yanchor": "middle", "font": {"color": colour, "size": 13}}
+def end_labels(ends: Sequence[tuple[float, float, str, str]], pixels: float) -> list[Figure]:
+    """The names of lines at their ends, moved apart where they would overlap.
+
+    Args:
+        ends: For each line where it ends, its name and its colour; y is the logarithm on a logarithmic axis, as
+            plotly wants it.
+        pixels: How high one unit of y is drawn, roughly.
+    """
+    labels: list[Figure] = []
+    lowest = -math.inf
+    for x, y, text, colour in sorted(ends, key=lambda end: end[1]):
+        lowest = max(y * pixels, lowest + LINE)
+        name = label("x", x, "y", y, f" {text}", xanchor="left")
+        place = {"yanchor": "middle", "yshift": lowest - y * pixels}
+        labels.append({**name, **place, "font": {"color": colour, "size": 13}})
+    return labels

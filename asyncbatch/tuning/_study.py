@@ -24,8 +24,8 @@ from asyncbatch.tuning._sweep import OnProgress, Progress, Sweep, with_limit
 
 ADAPTIVE_RECORDS: Final = (1_000, 5_000)
 """An adaptive limit needs some hundred records to find its way; more show whether it stays there."""
-ADAPTIVE_SHARE: Final = 0.1
-"""Of the time budget, for each adaptive limit."""
+ADAPTIVE_SHARE: Final = 0.05
+"""Of the time budget, for each batch of an adaptive limit."""
 TIMELINE: Final = 200
 """Records of the batch whose timeline is shown: more bars than that cannot be told apart."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from asyncbatch.tuning._explanations import per_second, seconds
 from asyncbatch.tuning._figures import LimitFigures
-from asyncbatch.tuning._run import Floats, Tally
+from asyncbatch.tuning._run import Floats, Run, Tally
 from asyncbatch.tuning._study import Study
 
 LIMITS_HEAD = (
@@ -68,18 +68,8 @@ def comparison_rows(study: Study) -> Rows:
     best = study.best
     rows = [_fixed_row("recommended", study.chosen, best), _fixed_row("most throughput", best, best)]
     for trace in study.traces:
-        run = trace.run
-        rows.append(
-            (
-                f"{trace.name}, cold",
-                per_second(run.throughput),
-                f"{run.throughput / best.throughput:.0%}",
-                *_percentiles(run.latencies, 50, 99),
-                _share(run.tally.drops + run.tally.timeouts, run.tally),
-                f"{trace.mean:,.1f}",
-                f"{trace.moves[-1][1]:,}",
-            )
-        )
+        rows.append(_adaptive_row(f"{trace.name}, cold", trace.run, best, f"{trace.mean:,.1f}"))
+        rows.append(_adaptive_row(f"{trace.name}, next batch", trace.warm, best, ""))
     return Rows(COMPARISON_HEAD, rows, 0)
 
 
@@ -156,6 +146,18 @@ def _fixed_row(name: str, point: LimitFigures, best: LimitFigures) -> tuple[str,
         _share(point.tally.drops + point.tally.timeouts, point.tally),
         f"{point.limit:,}",
         f"{point.limit:,}",
+    )
+
+
+def _adaptive_row(name: str, run: Run, best: LimitFigures, mean: str) -> tuple[str, ...]:
+    return (
+        name,
+        per_second(run.throughput),
+        f"{run.throughput / best.throughput:.0%}",
+        *_percentiles(run.latencies, 50, 99),
+        _share(run.tally.drops + run.tally.timeouts, run.tally),
+        mean,
+        f"{run.limit:,}",
     )
 
 

@@ -1,6 +1,7 @@
 """What a study is shown as: sentences, rows, JSON and charts that plotly accepts."""
 
 import dataclasses
+import itertools
 import json
 import math
 
@@ -10,7 +11,8 @@ from asyncbatch import EventSource
 from asyncbatch.testing import SimulatedBackend, sample_event
 from asyncbatch.tuning import Plan, as_json, line_to_paste, study_page, summary, tune
 from asyncbatch.tuning._explanations import per_second, seconds
-from asyncbatch.tuning._page import Chart, Table, render
+from asyncbatch.tuning._page import BLUE, Chart, Table, render
+from asyncbatch.tuning._strokes import end_labels
 from asyncbatch.tuning._tables import comparison_rows, limit_rows, settings_rows, size_of
 
 from .conftest import calling
@@ -92,6 +94,14 @@ def test_json_has_all_figures_and_survives_a_round_trip(study):
     assert all(len(limit["throughput_of_rounds"]) == 3 for limit in made["limits"])
     assert sum(made["limits"][-1]["records"].values()) > 0
     assert [each["name"] for each in made["adaptive"]] == ["AdaptiveLimit", "AIMDLimit", "Gradient2Limit"]
+
+
+def test_names_at_the_ends_of_lines_do_not_overlap():
+    ends = [(1.0, 20.0, "a", BLUE), (1.0, 20.0, "b", BLUE), (1.0, 21.0, "c", BLUE), (1.0, 90.0, "d", BLUE)]
+    labels = end_labels(ends, 3.0)
+    heights = [3.0 * label["y"] + label["yshift"] for label in labels]
+    assert all(above - below >= 16 for below, above in itertools.pairwise(heights))
+    assert labels[-1]["yshift"] == 0
 
 
 def test_what_is_infinite_is_null_in_json(study):

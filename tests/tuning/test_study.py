@@ -282,6 +282,8 @@ def test_adaptive_limits_start_cold_and_their_moves_are_seen(study):
         assert times[0] == 0
         assert times[-1] <= trace.run.duration
         assert trace.run.tally.tried >= 1000
+        assert trace.warm.tally.tried == trace.run.tally.tried
+        assert trace.run.limit == trace.moves[-1][1]
         assert min(limit for _, limit in trace.moves) <= trace.mean <= max(limit for _, limit in trace.moves)
 
 
