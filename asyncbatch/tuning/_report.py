@@ -27,7 +27,8 @@ def summary(study: Study) -> str:
         f"{_HEADLINES[made.reason]} Confidence: {made.confidence}."
     )
     gain = best.throughput / chosen.throughput - 1
-    if gain < WORTH_SAYING or made.reason not in {Reason.KNEE, Reason.SERIAL}:
+    is_higher = made.for_throughput > made.limit and made.reason in {Reason.KNEE, Reason.SERIAL}
+    if gain < WORTH_SAYING or not is_higher:
         return use
     return f"{use} If records may take longer, limit {made.for_throughput:,} has up to {gain:.0%} more."
 

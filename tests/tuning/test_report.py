@@ -9,7 +9,7 @@ import pytest
 
 from asyncbatch import EventSource
 from asyncbatch.testing import SimulatedBackend, sample_event
-from asyncbatch.tuning import Plan, as_json, line_to_paste, study_page, summary, tune
+from asyncbatch.tuning import Plan, Reason, as_json, line_to_paste, study_page, summary, tune
 from asyncbatch.tuning._explanations import per_second, seconds
 from asyncbatch.tuning._page import BLUE, Chart, Table, render
 from asyncbatch.tuning._strokes import end_labels
@@ -33,6 +33,19 @@ def test_the_recommendation_is_a_sentence_and_a_line_to_paste(study):
     limit = study.recommendation.limit
     assert summary(study).startswith(f"Use a limit of {limit}: ")
     assert line_to_paste(study) == f"@batch_handler(concurrency={limit})"
+
+
+@pytest.mark.parametrize(
+    ("further", "said"), [(-1, False), (0, False), (3, True)], ids=["lower", "same", "higher"]
+)
+def test_more_throughput_is_offered_at_a_higher_limit_only(study, further, said):
+    recommendation = dataclasses.replace(
+        study.recommendation, reason=Reason.KNEE, for_throughput=study.recommendation.limit + further
+    )
+    slower = [dataclasses.replace(run, throughput=0.8 * study.best.throughput) for run in study.chosen.runs]
+    chosen = dataclasses.replace(study.chosen, runs=slower)
+    text = summary(dataclasses.replace(study, recommendation=recommendation, chosen=chosen))
+    assert ("has up to 25% more" in text) is said
 
 
 def test_the_page_has_the_charts_and_plotly_accepts_them(study, ordered):
