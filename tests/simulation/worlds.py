@@ -7,7 +7,7 @@ every world comes to an end in which nothing waits. Processes crash, replies get
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ import fates
 from fates import Body, Fate
 
 from asyncbatch import EventSource, FailureScope, Ordering, batch_handler
+from asyncbatch.limits import AdaptiveLimit, AIMDLimit, Gradient2Limit
 from asyncbatch.powertools import AsyncBatchProcessor, EventType, async_process_partial_response
 from asyncbatch.testing import (
     DynamoDBMapping,
@@ -37,6 +38,7 @@ FACADE = {
     EventSource.KINESIS: EventType.KinesisDataStreams,
     EventSource.DYNAMODB: EventType.DynamoDBStreams,
 }
+MOVING: dict[str, Any] = {"adaptive": AdaptiveLimit, "AIMD": AIMDLimit, "gradient": Gradient2Limit}
 MAPPINGS: dict[EventSource, Any] = {
     EventSource.SQS: SqsMapping,
     EventSource.SQS_FIFO: SqsFifoMapping,
@@ -69,6 +71,8 @@ class World:
     engine: dict[str, Any]
     limits: tuple[int, ...]
     """One for each invocation, in turn."""
+    moves: str | None = None
+    """The kind of limit, which all invocations share and which begins at the first; None for limits that stay."""
     facade: bool = False
     """Whether the function is written with `asyncbatch.powertools`."""
 
@@ -120,6 +124,7 @@ def draw(rng: Any) -> World:
         mapping=mapping,
         engine={} if facade else _draw_engine(rng, source, read=read),
         limits=tuple(rng.randint(1, 5) for _ in range(rng.choice((1, 1, 3)))),
+        moves=None if facade else rng.choice((None, None, None, *MOVING)),
         facade=facade,
     )
 
@@ -193,6 +198,7 @@ def _draw_engine(rng: Any, source: EventSource, *, read: bool) -> dict[str, Any]
         "failure_scope": rng.choice(scopes),
         "record_timeout": rng.choice((None, None, 0.9)),
         "grace": GRACE,
+        "rate_limit": rng.choice((None, None, None, 25.0, 100.0)),  # a batch fits into the shortest timeout
         "raise_on_failure": "never" if read else "any",
     }
 
@@ -213,9 +219,12 @@ def our_function(world: World, handler: Any) -> Function:
             return async_process_partial_response(event, handler, processor, context)
 
         return through_the_drop_in
+    limits: Sequence[Any] = world.limits
+    if world.moves is not None:
+        limits = [MOVING[world.moves](initial=world.limits[0])]
     functions = [
         batch_handler(concurrency=limit, **world.engine)(handler)  # type: ignore[call-overload]
-        for limit in world.limits
+        for limit in limits
     ]
     calls = iter(range(1 << 30))
 
