@@ -461,7 +461,8 @@ class Run:
         unbegun = self._unbegun[1]
         prepare = self._prepare if self._observer is not None or self._threads is not None else None
         try:
-            while self._admitting and len(live) < self._limit:
+            # Whether anything is in flight takes a third of counting it; of handlers that never wait, nothing is.
+            while self._admitting and (not live or len(live) < self._limit):
                 if now >= slice_ends:
                     self._pause()
                     break
@@ -554,7 +555,8 @@ class Run:
         except BaseException as error:  # noqa: BLE001 - the one boundary where an exception becomes an outcome
             self._failed(position, error)
         finally:
-            if position in self._live:  # else it ended inside its own start, and `_fill` goes on
+            live = self._live
+            if live and position in live:  # else it ended inside its own start, and `_fill` goes on
                 self._settle(position)
 
     def _may_begin(self, position: int) -> bool:
