@@ -1,0 +1,1 @@
+"""Finding the limit of a handler: measure it, fit a law to it, say which limit and why."""
