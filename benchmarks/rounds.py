@@ -7,19 +7,23 @@ the result.
 
 import gc
 import math
-import statistics
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
+from benchmarks.intervals import is_decided, quotients
+
 Samples = dict[str, list[float]]
+SAMPLE_SECONDS = 0.004
 
 
 def interleave(
     cases: Mapping[str, Callable[[], object]],
     *,
     rounds: int,
-    seconds: float = 0.004,
+    seconds: float = SAMPLE_SECONDS,
     multiple: int = 1,
+    more: int = 0,
+    is_enough: Callable[[Samples], bool] = lambda _samples: True,
 ) -> Samples:
     """Time each case once per round.
 
@@ -28,17 +32,39 @@ def interleave(
         rounds: How often all cases run.
         seconds: A case is repeated within a sample until it lasts about this long.
         multiple: The repeats of a sample are a multiple of this.
+        more: How often as many rounds may follow, while they are not enough.
+        is_enough: Looks at the samples after every such lot.
 
     Returns:
         Seconds per call, a sample per round.
     """
     repeats = {name: _repeats(case, seconds, multiple) for name, case in cases.items()}
     samples: Samples = {name: [] for name in cases}
-    for _ in range(rounds):
-        for name, case in cases.items():
-            gc.collect()
-            samples[name].append(_time(case, repeats[name]) / repeats[name])
+    for _lot in range(1 + more):
+        for _round in range(rounds):
+            for name, case in cases.items():
+                gc.collect()
+                samples[name].append(_time(case, repeats[name]) / repeats[name])
+        if is_enough(samples):
+            break
     return samples
+
+
+def until_decided(base: str, targets: Mapping[str, float | None]) -> Callable[[Samples], bool]:
+    """Make the question whether every quotient with a target is clearly on one side of it.
+
+    Args:
+        base: The case that others are divided by.
+        targets: What the quotients may be at most, by name of the case; None for no target.
+    """
+
+    def is_enough(samples: Samples) -> bool:
+        return all(
+            target is None or is_decided(quotients(samples[name], samples[base]), target)
+            for name, target in targets.items()
+        )
+
+    return is_enough
 
 
 def _repeats(case: Callable[[], object], seconds: float, multiple: int) -> int:
@@ -51,8 +77,3 @@ def _time(case: Callable[[], object], repeats: int) -> float:
     for _ in range(repeats):
         case()
     return perf_counter() - start
-
-
-def ratio(samples: Samples, name: str, base: str) -> float:
-    """Return the median of the per-round quotients of two cases."""
-    return statistics.median(a / b for a, b in zip(samples[name], samples[base], strict=True))

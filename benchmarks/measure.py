@@ -1,0 +1,27 @@
+"""Measure in this process, and say what was found as lines of JSON.
+
+``python -m benchmarks.measure EFFORT SECTION...`` is what a run starts with every interpreter.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from benchmarks.effort import EFFORTS
+from benchmarks.engines import prepare
+from benchmarks.sections import SECTIONS
+
+
+def measure(effort: str, sections: Sequence[str]) -> None:
+    """Print a line when a case begins, and one for each of its figures."""
+    prepare()
+    for section in sections:
+        for case in SECTIONS[section].cases(EFFORTS[effort]):
+            print(json.dumps({"section": section, "case": case.name}), flush=True)
+            for figure in case.measure():
+                print(json.dumps({"section": section, "figure": asdict(figure)}), flush=True)
+
+
+if __name__ == "__main__":
+    measure(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,143 @@
+"""Run the benchmarks with one interpreter after another, each in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import IO
+
+from benchmarks.effort import EFFORTS
+from benchmarks.results import Run, figure_of, python_version
+from benchmarks.sections import SECTIONS
+
+ROOT = Path(__file__).parents[1]
+SHOWN_OF_AN_ERROR = 2_000
+
+
+class RunError(Exception):
+    """Raised when an interpreter cannot be used, or what it measures does not work."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one interpreter is to measure.
+
+    Args:
+        python: The interpreter's path.
+        versions: Of the interpreter and of what it measures.
+        effort: Name of the effort.
+        sections: Names of the sections.
+    """
+
+    python: str
+    versions: dict[str, str]
+    effort: str
+    sections: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        """The interpreter's version without the patch."""
+        return python_version(self.versions)
+
+    def cases(self) -> int:
+        """Return how many cases there are."""
+        return sum(1 for name in self.sections for _ in SECTIONS[name].cases(EFFORTS[self.effort]))
+
+
+def plan(effort: str, only: Sequence[str], others: Sequence[str]) -> list[Plan]:
+    """Say what is to be measured, with this interpreter and with others.
+
+    Args:
+        effort: Name of the effort for this interpreter; it names the one for the others.
+        only: Names of sections; empty for all.
+        others: Paths of interpreters that can import this package and what it measures.
+
+    Raises:
+        RunError: An interpreter cannot.
+    """
+    wanted = [(sys.executable, effort)]
+    if EFFORTS[effort].others:
+        wanted += [(python, EFFORTS[effort].others) for python in others]
+    plans = [
+        Plan(python, _versions(python), name, _sections(only, EFFORTS[name].sections))
+        for python, name in wanted
+    ]
+    versions = [each.version for each in plans]
+    twice = sorted({version for version in versions if versions.count(version) > 1})
+    if twice:
+        raise RunError(
+            f"Python {', '.join(twice)} is given twice: one interpreter of each version can be measured"
+        )
+    return plans
+
+
+def _sections(only: Sequence[str], of_effort: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        name for name in SECTIONS if (not only or name in only) and (not of_effort or name in of_effort)
+    )
+
+
+def _versions(python: str) -> dict[str, str]:
+    try:
+        done = subprocess.run(
+            [python, "-m", "benchmarks.machine"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise RunError(f"{python} cannot be started: {error.strerror}") from error
+    if done.returncode:
+        raise RunError(f"{python} cannot run the benchmarks:\n{done.stderr[-SHOWN_OF_AN_ERROR:]}")
+    versions: dict[str, str] = json.loads(done.stdout)
+    missing = [name for name, version in versions.items() if version == "not installed"]
+    if missing:
+        raise RunError(f"{python} lacks {', '.join(missing)}; `make bench` makes environments that have all")
+    return versions
+
+
+def measure(plan: Plan, on_case: Callable[[str, str], object]) -> Run:
+    """Measure with one interpreter.
+
+    Args:
+        plan: What.
+        on_case: Is told the section and the case when one begins.
+
+    Raises:
+        RunError: Something that was to be measured did not work; nothing of it is kept.
+    """
+    run = Run(versions=plan.versions, effort=plan.effort)
+    start = perf_counter()
+    command = [plan.python, "-m", "benchmarks.measure", plan.effort, *plan.sections]
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            command, cwd=ROOT, env=_environment(), stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process,
+    ):
+        try:
+            _read(process.stdout or (), run, on_case)
+        except BaseException:  # an interrupt, too: the other process would go on measuring
+            process.kill()
+            raise
+        if process.wait():
+            errors.seek(0)
+            text = errors.read()[-SHOWN_OF_AN_ERROR:]
+            raise RunError(f"Python {run.python} broke off:\n{text}")
+    return Run(versions=run.versions, effort=run.effort, seconds=perf_counter() - start, figures=run.figures)
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's environment; hash seeds are fixed, so that two runs have the same dictionaries."""
+    return os.environ | {"PYTHONHASHSEED": "0"}
+
+
+def _read(lines: IO[str] | tuple[str, ...], run: Run, on_case: Callable[[str, str], object]) -> None:
+    for line in lines:
+        said = json.loads(line)
+        if "case" in said:
+            on_case(said["section"], said["case"])
+        else:
+            run.figures.setdefault(said["section"], []).append(figure_of(said["figure"]))
