@@ -14,9 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks import comparison
 from benchmarks.effort import EFFORTS
+from benchmarks.figures import with_target
 from benchmarks.machine import machine
 from benchmarks.readme import MAIN_README, README, ReadmeError, figures_block, replace_figures, sentence
-from benchmarks.report import aimed, write_report
+from benchmarks.report import write_report
 from benchmarks.results import Result, ResultError, read, write
 from benchmarks.running import Plan, RunError, measure, plan
 from benchmarks.sections import SECTIONS
@@ -70,7 +71,7 @@ def run(
     write_report(result, html_file)
     console = _console()
     show(result, console)
-    figures = aimed(result.runs)
+    figures = with_target(figure for _, figure in result.figures())
     missed = sum(not figure.is_met for figure in figures)
     console.print(
         f"{len(figures) - missed} of {len(figures)} targets reached; result {json_file}, report {html_file}"

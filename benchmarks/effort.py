@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+LARGE = 10_000
+ROUNDS_OF_LARGE = 7
+"""Six are the fewest that give an interval."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
@@ -10,7 +14,7 @@ class Effort:
     Args:
         sizes: Records per batch, for the handlers and engines that are told apart by size.
         few_sizes: Records per batch, for all others.
-        rounds: Rounds in one process; batches of 10,000 and more get half.
+        rounds: Rounds in one process; large batches get fewer.
         most_rounds: How often that many rounds may follow while an interval holds its target.
         processes: Rounds of fresh processes.
         large: Records of the large batch in scaling and memory.
@@ -34,8 +38,8 @@ class Effort:
     others: str = ""
 
     def rounds_for(self, size: int) -> int:
-        """Return the rounds for batches of this size; six are the fewest that give an interval."""
-        return self.rounds if size < 10_000 else max(min(self.rounds, 6), self.rounds // 2)
+        """Return the rounds for batches of this size."""
+        return self.rounds if size < LARGE else min(self.rounds, max(ROUNDS_OF_LARGE, self.rounds // 2))
 
 
 EFFORTS = {
@@ -44,16 +48,16 @@ EFFORTS = {
         few_sizes=(10, 100, 1_000, 10_000),
         rounds=25,
         most_rounds=3,
-        processes=15,
+        processes=25,
         slow_up_to=10_000,
         others="standard",
     ),
     "standard": Effort(
         sizes=(1, 10, 100, 1_000, 10_000),
         few_sizes=(10, 1_000),
-        rounds=13,
+        rounds=12,
         most_rounds=2,
-        processes=7,
+        processes=9,
         others="reduced",
     ),
     "reduced": Effort(
@@ -61,7 +65,7 @@ EFFORTS = {
         few_sizes=(10, 1_000),
         rounds=9,
         most_rounds=1,
-        processes=6,
+        processes=9,
         peers=False,
         sections=("calls", "lanes", "features", "memory", "imports"),
     ),

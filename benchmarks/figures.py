@@ -1,6 +1,6 @@
 """A figure: something measured, how sure it is, and the target it has to reach."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,6 +41,12 @@ class Figure:
     def interval(self) -> Interval | None:
         """Where the median lies with 95 % confidence; None where there are too few samples."""
         return median_interval(self.samples)
+
+    @property
+    def half_interval(self) -> float:
+        """The larger distance from the median to an end of its interval; 0 where there is none."""
+        low, high = self.interval or (self.value, self.value)
+        return max(self.value - low, high - self.value)
 
     @property
     def is_met(self) -> bool | None:
@@ -93,3 +99,21 @@ def ratios(
             handler=conditions.handler,
             absolute=min(samples[name]) * 1e6 / conditions.per,
         )
+
+
+def with_target(figures: Iterable[Figure]) -> list[Figure]:
+    """Return the figures that have a target."""
+    return [figure for figure in figures if figure.target is not None]
+
+
+def rows(figures: Iterable[Figure]) -> dict[str, dict[str, Figure]]:
+    """Arrange figures as a table: by case, then by subject."""
+    table: dict[str, dict[str, Figure]] = {}
+    for figure in figures:
+        table.setdefault(figure.case, {})[figure.subject] = figure
+    return table
+
+
+def subjects(figures: Iterable[Figure]) -> list[str]:
+    """Return what the figures are of, each once."""
+    return list(dict.fromkeys(figure.subject for figure in figures))

@@ -20,9 +20,9 @@ FRAME = """
 import json, sys, time
 event = json.load(sys.stdin)
 {before}
-start = time.perf_counter()
+start = time.process_time()
 {program}
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 print(json.dumps([seconds, sorted(set(sys.modules) & {late})]))
 """
 
@@ -42,7 +42,7 @@ def sample(programs: Mapping[str, str], before: str, rounds: int) -> Samples:
         rounds: How often.
 
     Returns:
-        Seconds, a sample per round.
+        CPU seconds, a sample per round.
     """
     with tempfile.TemporaryDirectory() as cache:
         if rounds > 1:

@@ -3,16 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, rows, subjects
 from benchmarks.handlers import NEVER_WAITS, WAITS_ONCE
-from benchmarks.report import aimed_of, find
+from benchmarks.report import find
 from benchmarks.results import Result, Run
 from benchmarks.running import ROOT
-from benchmarks.tables import cell, verdict
+from benchmarks.tables import cell, target
 
 BEGIN, END = "<!-- figures: written by `python -m benchmarks figures` -->", "<!-- end of figures -->"
 MAIN_README, README = ROOT / "README.md", ROOT / "benchmarks" / "README.md"
-WIDTH = 120
 ASYNCBATCH_MEMORY = ("reads JSON, waits 5 ms, 10,000 records", "asyncbatch, limit 100")
 
 
@@ -31,50 +30,38 @@ def _lines(result: Result) -> Iterator[str]:
     yield f"`{result.command}`, {result.created[:10]}, on {machine['processor']}, {machine['cores']} cores,"
     yield f"{machine['platform']}; {', '.join(f'{name} {version}' for name, version in first.versions.items())}."
     yield ""
-    yield f"Targets: {_reached(result.runs)}. A question mark: the interval holds the target."
+    yield f"Targets: {_reached(result)}. A question mark: the interval holds the target."
     yield ""
-    yield from _targets(result.runs)
+    yield from _targets(result)
     yield ""
     yield f"The whole call on {first.python}, every engine, ratio to Powertools:"
     yield ""
     yield from _calls(first)
 
 
-def _reached(runs: list[Run]) -> str:
+def _reached(result: Result) -> str:
     parts: list[str] = []
-    for run in runs:
-        figures = [figure for part in run.figures.values() for figure in aimed_of(part)]
+    for run in result.runs:
+        figures = [row[run.python] for row in result.targets().values() if run.python in row]
         parts.append(f"{sum(figure.is_met is True for figure in figures)} of {len(figures)} on {run.python}")
     return ", ".join(parts)
 
 
-def _targets(runs: list[Run]) -> Iterator[str]:
-    rows: dict[tuple[str, str, str], dict[str, Figure]] = {}
-    for run in runs:
-        for section, part in run.figures.items():
-            for figure in aimed_of(part):
-                rows.setdefault((section, figure.case, figure.subject), {})[run.python] = figure
-    yield f"| section | case | of | {' | '.join(run.python for run in runs)} |"
-    yield "|---|---|---|" + "--:|" * len(runs)
-    for key, row in rows.items():
-        cells = [_cell(row.get(run.python)) for run in runs]
-        yield f"| {' | '.join(key)} | {' | '.join(cells)} |"
-
-
-def _cell(figure: Figure | None) -> str:
-    return "" if figure is None else f"{cell(figure)} ≤ {figure.target:.4g} {verdict(figure)}"
+def _targets(result: Result) -> Iterator[str]:
+    versions = [run.python for run in result.runs]
+    yield f"| section | case | of | {' | '.join(versions)} |"
+    yield "|---|---|---|" + "--:|" * len(versions)
+    for key, row in result.targets().items():
+        yield f"| {' | '.join(key)} | {' | '.join(target(row.get(version)) for version in versions)} |"
 
 
 def _calls(run: Run) -> Iterator[str]:
     figures = run.figures.get("calls", [])
-    subjects = list(dict.fromkeys(figure.subject for figure in figures))
-    yield f"| case | {' | '.join(subjects)} |"
-    yield "|---|" + "--:|" * len(subjects)
-    rows: dict[str, dict[str, Figure]] = {}
-    for figure in figures:
-        rows.setdefault(figure.case, {})[figure.subject] = figure
-    for case, row in rows.items():
-        yield f"| {case} | {' | '.join(cell(row.get(subject)) for subject in subjects)} |"
+    columns = subjects(figures)
+    yield f"| case | {' | '.join(columns)} |"
+    yield "|---|" + "--:|" * len(columns)
+    for case, row in rows(figures).items():
+        yield f"| {case} | {' | '.join(cell(row.get(name)) for name in columns)} |"
 
 
 def sentence(result: Result) -> str:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from asyncbatch.tuning._page import Cell, Chart, KeyFigure, Page, Section, Table, write
 from benchmarks import charts
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, rows, subjects, with_target
 from benchmarks.handlers import NEVER_WAITS, WAITS_ONCE
-from benchmarks.results import Result, Run
+from benchmarks.results import Result, Run, Targets
 from benchmarks.sections import SECTIONS
-from benchmarks.tables import cell, verdict
+from benchmarks.tables import cell, target
 
 X_TITLES = {"x": "ratio (1 = as dear as what it is compared with)", "ms": "milliseconds", "MiB": "MiB"}
 
@@ -27,13 +27,18 @@ def page(result: Result) -> Page:
         title="What asyncbatch costs",
         lead=_lead(result),
         key_figures=list(_key_figures(first)),
-        sections=[_targets(result.runs), *_interpreters(result.runs), *_measured(first)],
+        sections=[
+            *_missed(result),
+            *_interpreters(result.runs),
+            *_measured(first),
+            _all_targets(result),
+        ],
         details={
             "Command": result.command,
             "When": result.created,
             **{name.capitalize(): text for name, text in result.machine.items()},
             **{
-                f"Python {run.python}": f"{run.effort}, {run.seconds:.0f} s; "
+                f"Python {run.python}": f"{run.effort}, {sum(run.seconds.values()):.0f} s; "
                 + ", ".join(f"{name} {version}" for name, version in run.versions.items())
                 for run in result.runs
             },
@@ -46,19 +51,8 @@ def page(result: Result) -> Page:
     )
 
 
-def aimed(runs: Sequence[Run]) -> list[Figure]:
-    """Return all figures that have targets."""
-    return [
-        figure
-        for run in runs
-        for part in run.figures.values()
-        for figure in part
-        if figure.target is not None
-    ]
-
-
 def _lead(result: Result) -> str:
-    figures = aimed(result.runs)
+    figures = with_target(figure for _, figure in result.figures())
     missed = [figure for figure in figures if not figure.is_met]
     clear = sum(figure.is_clear for figure in missed)
     versions = ", ".join(run.python for run in result.runs)
@@ -102,30 +96,34 @@ def find(run: Run, section: str, case: str, subject: str) -> Figure | None:
     return None
 
 
-def _targets(runs: Sequence[Run]) -> Section:
-    rows: dict[tuple[str, str, str], dict[str, Figure]] = {}
-    for run in runs:
-        for name, part in run.figures.items():
-            for figure in aimed_of(part):
-                rows.setdefault((name, figure.case, figure.subject), {})[run.python] = figure
-    table = Table(
-        head=["section", "case", "of", *[f"{run.python}" for run in runs]],
-        rows=[[*key, *[_target_cell(row.get(run.python)) for run in runs]] for key, row in rows.items()],
+def _missed(result: Result) -> Iterator[Section]:
+    missed = {
+        key: row for key, row in result.targets().items() if not all(figure.is_met for figure in row.values())
+    }
+    if missed:
+        yield Section("What misses its target", [_target_table(result, missed)])
+
+
+def _all_targets(result: Result) -> Section:
+    return Section("Every target", [_target_table(result, result.targets())])
+
+
+def _target_table(result: Result, targets: Targets) -> Table:
+    versions = [run.python for run in result.runs]
+    return Table(
+        head=["section", "case", "of", *versions],
+        rows=[
+            [*key, *[_target_cell(row.get(version)) for version in versions]] for key, row in targets.items()
+        ],
         text_columns=3,
-        caption="The median, half its 95 % interval, what it may be at most, and whether it is.",
+        caption="The median, the larger half of its 95 % interval, what it may be at most, and whether it is.",
     )
-    return Section("Targets", [table])
-
-
-def aimed_of(figures: Sequence[Figure]) -> list[Figure]:
-    return [figure for figure in figures if figure.target is not None]
 
 
 def _target_cell(figure: Figure | None) -> str | Cell:
     if figure is None:
         return ""
-    text = f"{cell(figure)} ≤ {figure.target:.4g} {verdict(figure)}"
-    return Cell(text, "good" if figure.is_met else "bad")
+    return Cell(target(figure), "good" if figure.is_met else "bad")
 
 
 def _interpreters(runs: Sequence[Run]) -> Iterator[Section]:
@@ -181,7 +179,7 @@ def _in_rows(figures: Sequence[Figure]) -> Iterator[Chart]:
 def _seen(figures: Sequence[Figure]) -> str:
     """Say between what the figures lie that are asyncbatch's, and whether targets are missed."""
     ours = (
-        aimed_of(figures)
+        with_target(figures)
         or [figure for figure in figures if figure.subject.startswith("asyncbatch")]
         or figures
     )
@@ -191,19 +189,16 @@ def _seen(figures: Sequence[Figure]) -> str:
     unit = "" if low.unit == "x" else f" {low.unit}"
     missed = [figure for figure in ours if figure.is_met is False]
     text = f"{subject} at {spans}{unit}"
-    if not aimed_of(ours):
+    if not with_target(ours):
         return text
-    missed_of = f"{len(missed)} of {len(aimed_of(ours))} targets missed"
+    missed_of = f"{len(missed)} of {len(with_target(ours))} targets missed"
     return f"{text}; {missed_of if missed else 'every target reached'}"
 
 
 def _table(figures: Sequence[Figure]) -> Table:
-    subjects = list(dict.fromkeys(figure.subject for figure in figures))
-    rows: dict[str, dict[str, Figure]] = {}
-    for figure in figures:
-        rows.setdefault(figure.case, {})[figure.subject] = figure
+    columns = subjects(figures)
     return Table(
-        head=["case", *subjects],
-        rows=[[case, *[cell(row.get(subject)) for subject in subjects]] for case, row in rows.items()],
-        caption="Medians, and half their 95 % intervals in per cent.",
+        head=["case", *columns],
+        rows=[[case, *[cell(row.get(name)) for name in columns]] for case, row in rows(figures).items()],
+        caption="Medians, and the larger halves of their 95 % intervals.",
     )

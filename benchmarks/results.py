@@ -15,6 +15,9 @@ DIGITS = 6
 """Significant digits of a sample: far beyond what one is worth."""
 
 
+Targets = dict[tuple[str, str, str], dict[str, Figure]]
+
+
 class ResultError(Exception):
     """Raised for a file that is no result of the benchmarks."""
 
@@ -46,14 +49,14 @@ class Run:
     Args:
         versions: Of the interpreter and of what was measured.
         effort: How much was measured.
-        seconds: How long it took.
         figures: What was found, by section, in the order of measurement.
+        seconds: How long each section took.
     """
 
     versions: Mapping[str, str]
     effort: str
-    seconds: float = 0.0
     figures: dict[str, list[Figure]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def python(self) -> str:
@@ -82,6 +85,14 @@ class Result:
     machine: Mapping[str, str]
     runs: list[Run]
 
+    def targets(self) -> Targets:
+        """Return the figures with targets: by section, case and subject, then by interpreter."""
+        table: Targets = {}
+        for key, figure in self.figures():
+            if figure.target is not None:
+                table.setdefault((key.section, key.case, key.subject), {})[key.python] = figure
+        return table
+
     def figures(self) -> Iterator[tuple[Key, Figure]]:
         """Return every figure with its key."""
         for run in self.runs:
@@ -102,7 +113,7 @@ def write(result: Result, path: Path) -> None:
             {
                 "versions": dict(run.versions),
                 "effort": run.effort,
-                "seconds": round(run.seconds, 1),
+                "seconds": {name: round(seconds, 1) for name, seconds in run.seconds.items()},
                 "figures": {
                     name: [_to_json(each) for each in figures] for name, figures in run.figures.items()
                 },

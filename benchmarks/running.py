@@ -109,7 +109,6 @@ def measure(plan: Plan, on_case: Callable[[str, str], object]) -> Run:
         RunError: Something that was to be measured did not work; nothing of it is kept.
     """
     run = Run(versions=plan.versions, effort=plan.effort)
-    start = perf_counter()
     command = [plan.python, "-m", "benchmarks.measure", plan.effort, *plan.sections]
     with (
         tempfile.TemporaryFile("w+") as errors,
@@ -126,7 +125,7 @@ def measure(plan: Plan, on_case: Callable[[str, str], object]) -> Run:
             errors.seek(0)
             text = errors.read()[-SHOWN_OF_AN_ERROR:]
             raise RunError(f"Python {run.python} broke off:\n{text}")
-    return Run(versions=run.versions, effort=run.effort, seconds=perf_counter() - start, figures=run.figures)
+    return run
 
 
 def _environment() -> dict[str, str]:
@@ -135,9 +134,14 @@ def _environment() -> dict[str, str]:
 
 
 def _read(lines: IO[str] | tuple[str, ...], run: Run, on_case: Callable[[str, str], object]) -> None:
+    begun = perf_counter()
     for line in lines:
         said = json.loads(line)
+        section = said["section"]
         if "case" in said:
-            on_case(said["section"], said["case"])
+            on_case(section, said["case"])
         else:
-            run.figures.setdefault(said["section"], []).append(figure_of(said["figure"]))
+            run.figures.setdefault(section, []).append(figure_of(said["figure"]))
+        now = perf_counter()
+        run.seconds[section] = run.seconds.get(section, 0.0) + now - begun
+        begun = now

@@ -195,7 +195,7 @@ def test_the_interval_holds_the_true_median_as_often_as_it_says():
 def test_a_verdict_says_whether_it_is_sure(target: float | None, said: str):
     figure = Figure(case="c", subject="s", samples=(0.30, 0.31, 0.33, 0.33, 0.33, 0.34, 0.35), target=target)
     assert verdict(figure) == said
-    assert cell(figure) == "0.33 ±9%"
+    assert cell(figure) == "0.33 ±0.03"
 
 
 # --- comparing ----------------------------------------------------------------------------------------

@@ -23,7 +23,9 @@ from benchmarks.engines import (
 )
 from benchmarks.figures import Conditions, Figure, ratios
 from benchmarks.handlers import HANDLERS, NEVER_WAITS, WAITS_ONCE, Handler, waits_5_ms
-from benchmarks.rounds import interleave
+from benchmarks.rounds import CPU, WALL, interleave
+
+WAITS_5_MS = "waits 5 ms"
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -32,7 +34,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 KINDS: dict[str, Callable[[], Handler]] = {
     NEVER_WAITS: HANDLERS[NEVER_WAITS],
     WAITS_ONCE: HANDLERS[WAITS_ONCE],
-    "waits 5 ms": waits_5_ms,
+    WAITS_5_MS: waits_5_ms,
 }
 
 
@@ -82,6 +84,7 @@ def _measure(kind: str, size: int, effort: Effort) -> Iterator[Figure]:
     samples = interleave(
         {name: partial(call, event, lambda_context) for name, call in calls.items()},
         rounds=effort.rounds_for(size),
+        clock=WALL if kind == WAITS_5_MS else CPU,
     )
     asyncio.set_event_loop(loops["asyncio"])
     loops["uvloop"].close()
