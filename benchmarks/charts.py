@@ -1,14 +1,14 @@
 """Figures as plotly charts: lines over the number of records, and points in rows."""
 
 from collections.abc import Iterable, Sequence
-from itertools import cycle
+from itertools import cycle, product
 from typing import Any
 
 from asyncbatch.tuning._page import BLUE, GREEN, GREY, INK, OCHRE, ORANGE, PURPLE
 from benchmarks.figures import Figure
 
 COLOURS = {"asyncbatch": BLUE, "Powertools": ORANGE, "sequential": GREY}
-OTHER_COLOURS = (GREEN, PURPLE, OCHRE, INK, GREY)
+OTHER_COLOURS = (GREEN, PURPLE, OCHRE, INK)
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "triangle-down", "x", "cross", "star", "hexagon")
 ROW = 30
 """Pixels between two rows."""
@@ -131,16 +131,16 @@ def _subjects(figures: Iterable[Figure]) -> dict[str, list[Figure]]:
 
 def _styles(subjects: Iterable[str]) -> dict[str, tuple[str, str, str]]:
     """Give every subject a colour, a dash and a symbol; those of asyncbatch have its colour."""
-    others, symbols = cycle(OTHER_COLOURS), cycle(SYMBOLS)
+    others = iter(product(("solid", "dash", "dot"), OTHER_COLOURS))
+    symbols = cycle(SYMBOLS)
     styles: dict[str, tuple[str, str, str]] = {}
     for subject in subjects:
         known = next((name for name in COLOURS if subject.startswith(name)), None)
-        colour = next(others) if known is None else COLOURS[known]
-        styles[subject] = (
-            colour,
-            "solid" if subject in {known, *COLOURS} or known is None else "dot",
-            next(symbols),
-        )
+        if known is None:
+            dash, colour = next(others)
+        else:
+            dash, colour = "solid" if subject == known else "dot", COLOURS[known]
+        styles[subject] = (colour, dash, next(symbols))
     return styles
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 LARGE = 10_000
-ROUNDS_OF_LARGE = 7
+ROUNDS_OF_LARGE = 9
 """Six are the fewest that give an interval."""
 
 
@@ -46,7 +46,7 @@ EFFORTS = {
     "full": Effort(
         sizes=(1, 10, 100, 1_000, 10_000),
         few_sizes=(10, 100, 1_000, 10_000),
-        rounds=25,
+        rounds=40,
         most_rounds=3,
         processes=25,
         slow_up_to=10_000,
@@ -55,7 +55,7 @@ EFFORTS = {
     "standard": Effort(
         sizes=(1, 10, 100, 1_000, 10_000),
         few_sizes=(10, 1_000),
-        rounds=12,
+        rounds=20,
         most_rounds=2,
         processes=9,
         others="reduced",
@@ -63,7 +63,7 @@ EFFORTS = {
     "reduced": Effort(
         sizes=(10, 1_000),
         few_sizes=(10, 1_000),
-        rounds=9,
+        rounds=12,
         most_rounds=1,
         processes=9,
         peers=False,
@@ -72,7 +72,7 @@ EFFORTS = {
     "quick": Effort(
         sizes=(10, 1_000),
         few_sizes=(10, 1_000),
-        rounds=7,
+        rounds=9,
         most_rounds=1,
         processes=6,
         huge=10_000,

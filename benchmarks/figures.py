@@ -17,6 +17,7 @@ class Figure:
         subject: Of what; a column of the section's table.
         samples: What was measured, a value per round.
         unit: ``x`` for a ratio, else a unit of time or memory.
+        base: What a ratio is to.
         target: What the median may be at most; None for a figure that is only shown.
         records: Records per batch, where charts go by that.
         handler: The kind of handler, where charts go by that.
@@ -27,6 +28,7 @@ class Figure:
     subject: str
     samples: tuple[float, ...]
     unit: str = "x"
+    base: str | None = None
     target: float | None = None
     records: int | None = None
     handler: str | None = None
@@ -94,6 +96,7 @@ def ratios(
             case=conditions.case,
             subject=name,
             samples=quotients(samples[name], samples[base]),
+            base=base,
             target=targets.get(name),
             records=conditions.records,
             handler=conditions.handler,

@@ -78,6 +78,7 @@ NEVER_WAITS = "never waits"
 WAITS_ONCE = "waits once"
 WAITS_20_TIMES = "waits 20 times"
 FAILS_ONE_PERCENT = "fails 1 %"
+READS_AND_WAITS = "reads JSON, waits 5 ms"
 
 HANDLERS: dict[str, Callable[[], Handler]] = {
     NEVER_WAITS: never_waits,

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.engines import ASYNCBATCH_DEFAULT, POWERTOOLS
 from benchmarks.figures import Figure, rows, subjects
-from benchmarks.handlers import NEVER_WAITS, WAITS_ONCE
+from benchmarks.handlers import NEVER_WAITS, READS_AND_WAITS, WAITS_ONCE
 from benchmarks.report import find
 from benchmarks.results import Result, Run
 from benchmarks.running import ROOT
@@ -12,7 +13,7 @@ from benchmarks.tables import cell, target
 
 BEGIN, END = "<!-- figures: written by `python -m benchmarks figures` -->", "<!-- end of figures -->"
 MAIN_README, README = ROOT / "README.md", ROOT / "benchmarks" / "README.md"
-ASYNCBATCH_MEMORY = ("reads JSON, waits 5 ms, 10,000 records", "asyncbatch, limit 100")
+MEMORY = f"{READS_AND_WAITS}, 10,000 records"
 
 
 class ReadmeError(Exception):
@@ -76,8 +77,9 @@ def sentence(result: Result) -> str:
         for handler in (NEVER_WAITS, WAITS_ONCE)
         for size in ("10", "1,000")
     )
-    case, subject = ASYNCBATCH_MEMORY
-    memory, peer = (f"{_figure(run, 'memory', case, name).value:.1f}" for name in (subject, "Powertools"))
+    memory, peer = (
+        f"{_figure(run, 'memory', MEMORY, name).value:.1f}" for name in (ASYNCBATCH_DEFAULT, POWERTOOLS)
+    )
     lines = (
         "The whole call beside Powertools for AWS Lambda's async batch processor, at equal concurrency in one run",
         f"on {run.python} (below 1 is faster): {small} at 10 records, {large} at 1,000 for handlers that never",

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from asyncbatch.tuning._page import Cell, Chart, KeyFigure, Page, Section, Table, write
 from benchmarks import charts
+from benchmarks.engines import ASYNCBATCH_DEFAULT
 from benchmarks.figures import Figure, rows, subjects, with_target
-from benchmarks.handlers import NEVER_WAITS, WAITS_ONCE
+from benchmarks.handlers import NEVER_WAITS, READS_AND_WAITS, WAITS_ONCE
 from benchmarks.results import Result, Run, Targets
 from benchmarks.sections import SECTIONS
 from benchmarks.tables import cell, target
 
-X_TITLES = {"x": "ratio (1 = as dear as what it is compared with)", "ms": "milliseconds", "MiB": "MiB"}
+NO_BREAK = "\N{NO-BREAK SPACE}"
+UNITS = {"ms": "milliseconds", "MiB": "MiB"}
 
 
 def write_report(result: Result, path: Path) -> None:
@@ -69,23 +71,17 @@ def _lead(result: Result) -> str:
 
 def _key_figures(run: Run) -> Iterator[KeyFigure]:
     wanted = (
-        ("calls", f"{NEVER_WAITS}, 1,000 records", "asyncbatch", "of Powertools' time for 1,000 records"),
-        ("calls", f"{WAITS_ONCE}, 10 records", "asyncbatch", "of Powertools' time for 10 records"),
-        (
-            "memory",
-            "reads JSON, waits 5 ms, 10,000 records, to Powertools",
-            "asyncbatch, limit 100",
-            "of its memory",
-        ),
-        ("imports", "after awslambdaric.bootstrap", "asyncbatch", "of asyncio's import and first run"),
+        ("calls", f"{NEVER_WAITS}, 1,000 records", "asyncbatch", "of Powertools' time"),
+        ("calls", f"{WAITS_ONCE}, 10 records", "asyncbatch", "of Powertools' time"),
+        ("memory", f"{READS_AND_WAITS}, 10,000 records, to Powertools", ASYNCBATCH_DEFAULT, "of its memory"),
+        ("imports", "after awslambdaric.bootstrap", "asyncbatch", "of asyncio's import and a bare loop"),
     )
     for section, case, subject, label in wanted:
         figure = find(run, section, case, subject)
         if figure is not None:
-            interval = (
-                "" if figure.interval is None else f"; {figure.interval[0]:.2f} to {figure.interval[1]:.2f}"
-            )
-            yield KeyFigure(f"{figure.value:.2f}", label, f"{case.removesuffix(', to Powertools')}{interval}")
+            note = case.removesuffix(", to Powertools")
+            value = f"{figure.value:.2f}"
+            yield KeyFigure(value, label, f"{note}; ±{figure.half_interval:.2f}" if figure.interval else note)
 
 
 def find(run: Run, section: str, case: str, subject: str) -> Figure | None:
@@ -166,11 +162,11 @@ def _over_records(figures: Sequence[Figure]) -> Iterator[Chart]:
 
 
 def _in_rows(figures: Sequence[Figure]) -> Iterator[Chart]:
-    for unit in dict.fromkeys(figure.unit for figure in figures):
-        shown = [figure for figure in figures if figure.unit == unit]
+    for unit, base in dict.fromkeys((figure.unit, figure.base) for figure in figures):
+        shown = [figure for figure in figures if (figure.unit, figure.base) == (unit, base)]
         yield Chart(
             _seen(shown),
-            charts.in_rows(shown, X_TITLES[unit]),
+            charts.in_rows(shown, UNITS.get(unit, f"ratio to {base}")),
             "Further left is cheaper. Bars are 95 % intervals, upright dashes targets.",
             height=charts.height(shown),
         )
@@ -179,26 +175,28 @@ def _in_rows(figures: Sequence[Figure]) -> Iterator[Chart]:
 def _seen(figures: Sequence[Figure]) -> str:
     """Say between what the figures lie that are asyncbatch's, and whether targets are missed."""
     ours = (
-        with_target(figures)
-        or [figure for figure in figures if figure.subject.startswith("asyncbatch")]
-        or figures
+        with_target(figures) or [each for each in figures if each.subject.startswith("asyncbatch")] or figures
     )
+    ours = [each for each in ours if each.subject == "asyncbatch"] or ours
     low, high = min(ours, key=lambda each: each.value), max(ours, key=lambda each: each.value)
-    subject = ours[0].subject if len({each.subject for each in ours}) == 1 else "ours"
     spans = f"{low.value:.2f}" if low is high else f"{low.value:.2f} to {high.value:.2f}"
-    unit = "" if low.unit == "x" else f" {low.unit}"
-    missed = [figure for figure in ours if figure.is_met is False]
-    text = f"{subject} at {spans}{unit}"
-    if not with_target(ours):
+    beside = f" of {low.base}" if low.base else f" {low.unit}"
+    names = subjects(ours)
+    text = f"{names[0] if len(names) == 1 else 'asyncbatch'} at {spans}{beside}"
+    aimed = with_target(ours)
+    missed = sum(not figure.is_met for figure in aimed)
+    if not aimed:
         return text
-    missed_of = f"{len(missed)} of {len(with_target(ours))} targets missed"
-    return f"{text}; {missed_of if missed else 'every target reached'}"
+    return f"{text}; " + (f"{missed} of {len(aimed)} targets missed" if missed else "every target reached")
 
 
 def _table(figures: Sequence[Figure]) -> Table:
     columns = subjects(figures)
     return Table(
         head=["case", *columns],
-        rows=[[case, *[cell(row.get(name)) for name in columns]] for case, row in rows(figures).items()],
+        rows=[
+            [case.replace(" ", NO_BREAK), *[cell(row.get(name)) for name in columns]]
+            for case, row in rows(figures).items()
+        ],
         caption="Medians, and the larger halves of their 95 % intervals.",
     )

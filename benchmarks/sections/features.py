@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from asyncbatch import BatchEngine, BatchHandler
+from asyncbatch.limits import AdaptiveLimit, RateLimit
 from benchmarks.batches import context, queue_event
 from benchmarks.cases import Case, Section
 from benchmarks.effort import Effort
@@ -20,7 +21,8 @@ PEER = "asyncio.timeout"
 SECONDS = 60.0
 SAMPLE_SECONDS = 0.02  # differences need longer samples than quotients
 
-TARGETS = {"record timeout": 0.35, "a hook": None}
+HELD = "adaptive, held at 100"
+TARGETS = {"record timeout": 0.35, "adaptive limit": 0.35, HELD: None, "rate limit": None, "a hook": None}
 
 
 def never_waits_within_timeout() -> Handler:
@@ -47,6 +49,9 @@ def engines() -> dict[str, BatchEngine]:
     return {
         PLAIN: BatchEngine(),
         "record timeout": BatchEngine(record_timeout=SECONDS),
+        "adaptive limit": BatchEngine(concurrency=AdaptiveLimit()),
+        HELD: BatchEngine(concurrency=AdaptiveLimit(100, minimum=100, maximum=100)),
+        "rate limit": BatchEngine(rate_limit=RateLimit(1e9)),
         "a hook": BatchEngine(hooks=[lambda _event: None]),
     }
 
@@ -80,6 +85,7 @@ def _measure(handler: str, size: int, effort: Effort) -> Iterator[Figure]:
             case=f"{handler}, {size:,} records",
             subject=name,
             samples=extra_cost(samples, name),
+            base="the extra cost of asyncio.timeout",
             target=target,
             handler=handler,
             absolute=(min(samples[name]) - min(samples[PLAIN])) * 1e6 / size,

@@ -44,6 +44,7 @@ def _measure(effort: Effort) -> Iterator[Figure]:
         case="no records",
         subject="asyncbatch / bare loop",
         samples=quotients(samples["asyncbatch"], samples["bare"]),
+        base="the bare loop",
         target=TARGET,
         absolute=min(samples["asyncbatch"]) * 1e6,
     )

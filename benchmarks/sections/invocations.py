@@ -17,6 +17,7 @@ from benchmarks.rounds import Samples
 
 NOTHING = "a function that does nothing"
 WITHIN_A_ROUND = 20
+SMALL = 100
 
 FUNCTIONS = {
     ASYNCBATCH: """
@@ -48,7 +49,7 @@ def cases(effort: Effort) -> Iterator[Case]:
 def _warm(size: int, effort: Effort) -> Iterator[Figure]:
     """Invoke three functions in turn, each of which stays alive."""
     event = queue_event(size)
-    repeats = WITHIN_A_ROUND if effort.rounds > 1 else 1
+    repeats = WITHIN_A_ROUND if effort.rounds > 1 and size <= SMALL else 3
     with contextlib.ExitStack() as exits:
         folder = _functions(exits)
         functions = {name: exits.enter_context(_runtime(name, folder)) for name in FUNCTIONS}

@@ -92,6 +92,7 @@ def _measure(name: str, event: Event) -> Iterator[Figure]:
                 case=f"{name}, {kind}",
                 subject=subject,
                 samples=tuple(_over_bound(process, event, durations) for durations in workloads),
+                base="the least possible",
                 target=TARGET if kind == EQUAL and subject == ASYNCBATCH else None,
             )
 

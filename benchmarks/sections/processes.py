@@ -13,6 +13,8 @@ from benchmarks.cases import Case, Section
 from benchmarks.effort import Effort
 from benchmarks.figures import Figure
 
+VALUES = 3
+
 PROGRAMS = {
     "nothing": "pass",
     "import asyncio": "import asyncio",
@@ -29,7 +31,8 @@ def cases(effort: Effort) -> Iterator[Case]:
 def _measure(name: str, effort: Effort) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "result.json")
-        extent = [f"--processes={effort.processes}", "--values=1", "--warmups=1", "--loops=1"]
+        workers = max(1, effort.processes // VALUES)
+        extent = [f"--processes={workers}", f"--values={VALUES}", "--warmups=1", "--loops=1"]
         command = [sys.executable, "-m", "pyperf", "command", "--quiet", "--copy-env", *extent]
         program = [sys.executable, "-c", PROGRAMS[name]]
         subprocess.run(

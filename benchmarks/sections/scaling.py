@@ -61,6 +61,7 @@ def _measure(source: str, event_of: EventOf, handler: str, size: int, effort: Ef
         case=f"{source}, {handler}, {size:,} beside {tenth:,} records",
         subject=SUBJECT,
         samples=quotients(samples["large"], samples["small"]),
+        base="a record of a small batch",
         target=TARGET,
         handler=handler,
         absolute=min(samples["large"]) * 1e6 / size,
