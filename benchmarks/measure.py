@@ -1,13 +1,13 @@
-"""Measure in this process, and say what was found as lines of JSON.
+"""Measure one section in this process, and say what was found as lines of JSON.
 
-``python -m benchmarks.measure EFFORT SECTION...`` is what a run starts with every interpreter.
+``python -m benchmarks.measure EFFORT SECTION`` is what a run starts, with every interpreter, for every section:
+asyncio keeps the room that a large batch took in its sets of tasks, and whoever walks them later pays for it.
 """
 
 import gc
 import importlib
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 
 from benchmarks.effort import EFFORTS
@@ -15,15 +15,14 @@ from benchmarks.engines import prepare
 from benchmarks.sections import SECTIONS
 
 
-def measure(effort: str, sections: Sequence[str]) -> None:
+def measure(effort: str, section: str) -> None:
     """Print a line when a case begins, and one for each of its figures."""
     prepare()
     freeze()
-    for section in sections:
-        for case in SECTIONS[section].cases(EFFORTS[effort]):
-            print(json.dumps({"section": section, "case": case.name}), flush=True)
-            for figure in case.measure():
-                print(json.dumps({"section": section, "figure": asdict(figure)}), flush=True)
+    for case in SECTIONS[section].cases(EFFORTS[effort]):
+        print(json.dumps({"case": case.name}), flush=True)
+        for figure in case.measure():
+            print(json.dumps({"figure": asdict(figure)}), flush=True)
 
 
 def freeze() -> None:
@@ -34,4 +33,4 @@ def freeze() -> None:
 
 
 if __name__ == "__main__":
-    measure(sys.argv[1], sys.argv[2:])
+    measure(sys.argv[1], sys.argv[2])

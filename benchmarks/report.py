@@ -1,7 +1,6 @@
 """A result as a page to read: charts with intervals and targets, tables, and text that says what is seen."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 
 from asyncbatch.tuning._page import Cell, Chart, KeyFigure, Page, Section, Table, write
@@ -151,8 +150,8 @@ def _measured(run: Run) -> Iterator[Section]:
 
 
 def _over_records(figures: Sequence[Figure]) -> Iterator[Chart]:
-    for handler, part in groupby(figures, lambda figure: figure.handler):
-        shown = list(part)
+    for handler in dict.fromkeys(figure.handler for figure in figures):
+        shown = [figure for figure in figures if figure.handler == handler]
         yield Chart(
             f"The handler {handler}: {_seen(shown)}",
             charts.over_records(shown, "ratio to Powertools"),

@@ -1,17 +1,18 @@
-"""Run the benchmarks with one interpreter after another, each in a process of its own."""
+"""Run the benchmarks with one interpreter after another, every section in a process of its own."""
 
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import IO
 
 from benchmarks.effort import EFFORTS
+from benchmarks.figures import Figure
 from benchmarks.results import Run, figure_of, python_version
 from benchmarks.sections import SECTIONS
 
@@ -99,7 +100,7 @@ def _versions(python: str) -> dict[str, str]:
 
 
 def measure(plan: Plan, on_case: Callable[[str, str], object]) -> Run:
-    """Measure with one interpreter.
+    """Measure with one interpreter, every section in a process of its own.
 
     Args:
         plan: What.
@@ -109,7 +110,15 @@ def measure(plan: Plan, on_case: Callable[[str, str], object]) -> Run:
         RunError: Something that was to be measured did not work; nothing of it is kept.
     """
     run = Run(versions=plan.versions, effort=plan.effort)
-    command = [plan.python, "-m", "benchmarks.measure", plan.effort, *plan.sections]
+    for section in plan.sections:
+        start = perf_counter()
+        run.figures[section] = _measured(plan, section, partial(on_case, section))
+        run.seconds[section] = perf_counter() - start
+    return run
+
+
+def _measured(plan: Plan, section: str, on_case: Callable[[str], object]) -> list[Figure]:
+    command = [plan.python, "-m", "benchmarks.measure", plan.effort, section]
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
@@ -117,15 +126,15 @@ def measure(plan: Plan, on_case: Callable[[str, str], object]) -> Run:
         ) as process,
     ):
         try:
-            _read(process.stdout or (), run, on_case)
+            figures = list(_read(process.stdout or (), on_case))
         except BaseException:  # an interrupt, too: the other process would go on measuring
             process.kill()
             raise
         if process.wait():
             errors.seek(0)
             text = errors.read()[-SHOWN_OF_AN_ERROR:]
-            raise RunError(f"Python {run.python} broke off:\n{text}")
-    return run
+            raise RunError(f"{section} broke off on Python {plan.version}:\n{text}")
+    return figures
 
 
 def _environment() -> dict[str, str]:
@@ -133,15 +142,10 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONHASHSEED": "0"}
 
 
-def _read(lines: IO[str] | tuple[str, ...], run: Run, on_case: Callable[[str, str], object]) -> None:
-    begun = perf_counter()
+def _read(lines: Iterable[str], on_case: Callable[[str], object]) -> Iterator[Figure]:
     for line in lines:
         said = json.loads(line)
-        section = said["section"]
         if "case" in said:
-            on_case(section, said["case"])
+            on_case(said["case"])
         else:
-            run.figures.setdefault(section, []).append(figure_of(said["figure"]))
-        now = perf_counter()
-        run.seconds[section] = run.seconds.get(section, 0.0) + now - begun
-        begun = now
+            yield figure_of(said["figure"])

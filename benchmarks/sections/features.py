@@ -22,7 +22,7 @@ SECONDS = 60.0
 SAMPLE_SECONDS = 0.02  # differences need longer samples than quotients
 
 HELD = "adaptive, held at 100"
-TARGETS = {"record timeout": 0.35, "adaptive limit": 0.35, HELD: None, "rate limit": None, "a hook": None}
+TARGETS = {"record timeout": 0.35, "adaptive limit": 0.35, HELD: 0.35, "rate limit": None, "a hook": None}
 
 
 def never_waits_within_timeout() -> Handler:
@@ -102,7 +102,9 @@ SECTION = Section(
     title="What a feature adds to the call, divided by what asyncio.timeout around the handler's body adds",
     text=(
         "The extra cost of asyncbatch with the feature over asyncbatch without it, beside the extra cost of the "
-        "same engine with `async with asyncio.timeout(60)` in the handler. The hook does nothing."
+        "same engine with `async with asyncio.timeout(60)` in the handler. The hook does nothing. "
+        "An adaptive limit finds that a handler that never really waits gains nothing from company, and keeps few "
+        "in flight, so that there are more turns of the loop; held at 100 it shows what its arithmetic costs."
     ),
     cases=cases,
 )

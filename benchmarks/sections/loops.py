@@ -66,8 +66,8 @@ ENGINES = {ASYNCBATCH: asyncbatch_on, POWERTOOLS: powertools_on, GATHER_SEMAPHOR
 
 
 def cases(effort: Effort) -> Iterator[Case]:
-    for kind in KINDS:
-        for size in effort.few_sizes:
+    for size in effort.few_sizes:
+        for kind in KINDS:
             yield Case(f"{kind}, {size:,} records", partial(_measure, kind, size, effort))
 
 
