@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 LARGE = 10_000
 ROUNDS_OF_LARGE = 9
-"""Six are the fewest that give an interval."""
 
 
 @dataclass(frozen=True, kw_only=True)

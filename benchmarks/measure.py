@@ -12,13 +12,15 @@ from dataclasses import asdict
 
 from benchmarks.effort import EFFORTS
 from benchmarks.engines import prepare
+from benchmarks.intervals import FEWEST
 from benchmarks.sections import SECTIONS
 
 
 def measure(effort: str, section: str) -> None:
     """Print a line when a case begins, and one for each of its figures."""
     prepare()
-    freeze()
+    if EFFORTS[effort].rounds >= FEWEST:
+        freeze()
     for case in SECTIONS[section].cases(EFFORTS[effort]):
         print(json.dumps({"case": case.name}), flush=True)
         for figure in case.measure():

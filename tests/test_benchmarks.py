@@ -26,6 +26,7 @@ from benchmarks.sections import SECTIONS
 from benchmarks.tables import cell, verdict
 
 ROOT = Path(__file__).parents[1]
+slow = pytest.mark.timeout(240)  # whichever runs first measures every section, each in a process of its own
 
 
 # --- the whole run ------------------------------------------------------------------------------------
@@ -42,6 +43,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@slow
 def test_the_smallest_run_has_figures_of_every_section(smoke: Path):
     content = json.loads((smoke / "result.json").read_text())
     [run] = content["runs"]
@@ -51,6 +53,7 @@ def test_the_smallest_run_has_figures_of_every_section(smoke: Path):
     assert all(figure["samples"] for part in run["figures"].values() for figure in part)
 
 
+@slow
 def test_the_smallest_run_writes_a_report_with_every_section(smoke: Path):
     text = (smoke / "report.html").read_text()
     assert text.count('<figure class="chart">') >= len(SECTIONS)
@@ -58,12 +61,14 @@ def test_the_smallest_run_writes_a_report_with_every_section(smoke: Path):
         assert section.title.replace("'", "&#39;") in text
 
 
+@slow
 def test_a_result_is_read_as_it_was_written(smoke: Path, tmp_path: Path):
     result = read(smoke / "result.json")
     write(result, tmp_path / "again.json")
     assert read(tmp_path / "again.json") == result
 
 
+@slow
 def test_a_result_shown_again_has_its_targets(smoke: Path):
     shown = CliRunner().invoke(main, ["figures", str(smoke / "result.json")])
     assert shown.exit_code == 0, shown.output
