@@ -50,7 +50,12 @@ def _clear_errors() -> Generator[None]:
     help="How much: full takes half an hour, standard five minutes, quick one; smoke only shows that all works.",
 )
 @click.option(
-    "--only", "-s", multiple=True, type=click.Choice(list(SECTIONS)), help="A section; repeat it for more."
+    "--only",
+    "-s",
+    multiple=True,
+    type=click.Choice(list(SECTIONS)),
+    metavar="SECTION",
+    help=f"Measure this section only; repeat it for more. Sections: {', '.join(SECTIONS)}.",
 )
 @click.option(
     "--also",
