@@ -8,9 +8,9 @@ from benchmarks import charts
 from benchmarks.engines import ASYNCBATCH_DEFAULT
 from benchmarks.figures import Figure, rows, subjects, with_target
 from benchmarks.handlers import NEVER_WAITS, READS_AND_WAITS, WAITS_ONCE
-from benchmarks.results import Result, Run, Targets
+from benchmarks.results import Result, Run
 from benchmarks.sections import SECTIONS
-from benchmarks.tables import cell, target
+from benchmarks.tables import cell, verdict
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 UNITS = {"ms": "milliseconds", "MiB": "MiB"}
@@ -92,33 +92,52 @@ def find(run: Run, section: str, case: str, subject: str) -> Figure | None:
 
 
 def _missed(result: Result) -> Iterator[Section]:
-    missed = {
-        key: row for key, row in result.targets().items() if not all(figure.is_met for figure in row.values())
-    }
-    if missed:
-        yield Section("What misses its target", [_target_table(result, missed)])
+    missed = [(key, figure) for key, figure in result.figures() if figure.is_met is False]
+    if not missed:
+        return
+    table = Table(
+        head=["Python", "section", "case", "of", "figure", "target", ""],
+        rows=[
+            [
+                key.python,
+                key.section,
+                key.case,
+                key.subject,
+                cell(figure),
+                f"{figure.target:.4g}",
+                _miss(figure),
+            ]
+            for key, figure in missed
+        ],
+        text_columns=4,
+        caption="The median, the larger half of its 95 % interval, and what it may be at most.",
+    )
+    yield Section("What misses its target", [table])
+
+
+def _miss(figure: Figure) -> Cell:
+    return Cell(verdict(figure), "bad" if figure.is_clear else "quiet")
 
 
 def _all_targets(result: Result) -> Section:
-    return Section("Every target", [_target_table(result, result.targets())])
-
-
-def _target_table(result: Result, targets: Targets) -> Table:
     versions = [run.python for run in result.runs]
-    return Table(
+    table = Table(
         head=["section", "case", "of", *versions],
         rows=[
-            [*key, *[_target_cell(row.get(version)) for version in versions]] for key, row in targets.items()
+            [*key, *[_target_cell(row.get(version)) for version in versions]]
+            for key, row in result.targets().items()
         ],
         text_columns=3,
-        caption="The median, the larger half of its 95 % interval, what it may be at most, and whether it is.",
+        caption="The median, the larger half of its 95 % interval, and what it may be at most.",
     )
+    return Section("Every target", [table])
 
 
 def _target_cell(figure: Figure | None) -> str | Cell:
     if figure is None:
         return ""
-    return Cell(target(figure), "good" if figure.is_met else "bad")
+    sign = "≤" if figure.is_met else ">"
+    return Cell(f"{cell(figure)} {sign} {figure.target:.4g}", "good" if figure.is_met else "bad")
 
 
 def _interpreters(runs: Sequence[Run]) -> Iterator[Section]:

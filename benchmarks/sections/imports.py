@@ -44,7 +44,7 @@ def _measure(place: str, effort: Effort) -> Iterator[Figure]:
 
 
 SECTION = Section(
-    title="Import and first batch of 10, ratio to `import asyncio` and a bare loop's first run",
+    title="Import and first batch of 10, ratio to “import asyncio” and a bare loop's first run",
     text=(
         "Fresh processes with a warm page cache and bytecode: real cold starts take longer, in about the same "
         "proportion. Lambda's runtime client has loaded a good part of the standard library before the function."
