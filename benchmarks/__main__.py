@@ -98,7 +98,7 @@ def _measured(plans: Sequence[Plan], effort: str, only: Sequence[str]) -> Result
         def on_case(python: str, section: str, case: str) -> None:
             nonlocal begun
             begun += 1
-            progress.update(task, completed=begun, description=f"{python} {section}: {case}")
+            progress.update(task, completed=min(begun, total), description=f"{python} {section}: {case}")
 
         runs = [measure(each, partial(on_case, each.version)) for each in plans]
     chosen = [part for name in only for part in ("--only", name)]

@@ -29,9 +29,12 @@ class Section:
         text: What a reader has to know to understand it.
         cases: Lists the cases for an effort; nothing is measured yet.
         chart: How the report draws it: over the number of records, or as points in rows.
+        in_lots: Whether the rounds are spread over several processes; not where every sample has its own, nor
+            where making the batches takes longer than timing them.
     """
 
     title: str
     text: str
     cases: Callable[[Effort], Iterator[Case]]
     chart: str = "rows"
+    in_lots: bool = True

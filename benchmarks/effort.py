@@ -1,9 +1,8 @@
 """How much is measured: everything, what five minutes allow, a quick look, or just a sign of life."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LARGE = 10_000
-ROUNDS_OF_LARGE = 9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,9 +12,10 @@ class Effort:
     Args:
         sizes: Records per batch, for the handlers and engines that are told apart by size.
         few_sizes: Records per batch, for all others.
-        rounds: Rounds in one process; large batches get fewer.
-        most_rounds: How often that many rounds may follow while an interval holds its target.
-        processes: Rounds of fresh processes.
+        lots: Processes that a section's rounds are spread over: two differ in how their memory is laid out.
+        more_lots: How many may follow for the cases whose interval holds their target.
+        rounds: Rounds in each; large batches get half.
+        processes: Rounds of fresh processes, in sections where every sample is one.
         large: Records of the large batch in scaling and memory.
         huge: Records of the batch that shows whether lanes stay linear.
         slow_up_to: Largest batch for the engines that take ten times as long as the others.
@@ -26,8 +26,9 @@ class Effort:
 
     sizes: tuple[int, ...]
     few_sizes: tuple[int, ...]
+    lots: int
+    more_lots: int
     rounds: int
-    most_rounds: int
     processes: int
     large: int = 10_000
     huge: int = 100_000
@@ -38,15 +39,20 @@ class Effort:
 
     def rounds_for(self, size: int) -> int:
         """Return the rounds for batches of this size."""
-        return self.rounds if size < LARGE else min(self.rounds, max(ROUNDS_OF_LARGE, self.rounds // 2))
+        return self.rounds if size < LARGE else max(1, self.rounds // 2)
+
+    def in_one_lot(self) -> "Effort":
+        """Return an effort that has all its rounds in one process."""
+        return replace(self, rounds=self.rounds * self.lots, lots=1)
 
 
 EFFORTS = {
     "full": Effort(
         sizes=(1, 10, 100, 1_000, 10_000),
         few_sizes=(10, 100, 1_000, 10_000),
-        rounds=40,
-        most_rounds=3,
+        lots=10,
+        more_lots=5,
+        rounds=6,
         processes=25,
         slow_up_to=10_000,
         others="standard",
@@ -54,16 +60,18 @@ EFFORTS = {
     "standard": Effort(
         sizes=(1, 10, 100, 1_000, 10_000),
         few_sizes=(10, 1_000),
-        rounds=20,
-        most_rounds=2,
+        lots=4,
+        more_lots=2,
+        rounds=5,
         processes=9,
         others="reduced",
     ),
     "reduced": Effort(
         sizes=(10, 1_000),
         few_sizes=(10, 1_000),
-        rounds=12,
-        most_rounds=1,
+        lots=3,
+        more_lots=1,
+        rounds=4,
         processes=9,
         peers=False,
         sections=("calls", "lanes", "features", "memory", "imports"),
@@ -71,8 +79,9 @@ EFFORTS = {
     "quick": Effort(
         sizes=(10, 1_000),
         few_sizes=(10, 1_000),
-        rounds=9,
-        most_rounds=1,
+        lots=2,
+        more_lots=1,
+        rounds=5,
         processes=6,
         huge=10_000,
         peers=False,
@@ -80,8 +89,9 @@ EFFORTS = {
     "smoke": Effort(
         sizes=(10,),
         few_sizes=(10,),
+        lots=1,
+        more_lots=0,
         rounds=1,
-        most_rounds=0,
         processes=1,
         large=200,
         huge=200,

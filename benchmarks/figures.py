@@ -1,7 +1,7 @@
 """A figure: something measured, how sure it is, and the target it has to reach."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from benchmarks.intervals import Interval, median, median_interval, quotients
@@ -43,6 +43,11 @@ class Figure:
     def interval(self) -> Interval | None:
         """Where the median lies with 95 % confidence; None where there are too few samples."""
         return median_interval(self.samples)
+
+    def with_more(self, other: "Figure") -> "Figure":
+        """Return this figure with the samples of another measurement of the same, too."""
+        both = [each.absolute for each in (self, other) if each.absolute is not None]
+        return replace(self, samples=self.samples + other.samples, absolute=min(both, default=None))
 
     @property
     def half_interval(self) -> float:

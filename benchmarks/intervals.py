@@ -32,12 +32,6 @@ def median_interval(samples: Sequence[float]) -> Interval | None:
     return float(found.low), float(found.high)
 
 
-def is_decided(samples: Sequence[float], target: float) -> bool:
-    """Whether the whole interval is on one side of the target, or there is none to look at."""
-    interval = median_interval(samples)
-    return interval is None or not interval[0] <= target <= interval[1]
-
-
 def quotients(samples: Sequence[float], base: Sequence[float]) -> tuple[float, ...]:
     """Divide within rounds.
 

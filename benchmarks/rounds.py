@@ -13,8 +13,6 @@ from functools import partial
 from time import perf_counter, process_time
 from typing import Any
 
-from benchmarks.intervals import is_decided, quotients
-
 Samples = dict[str, list[float]]
 Clock = Callable[[], float]
 
@@ -30,8 +28,6 @@ def interleave(
     clock: Clock = CPU,
     seconds: float = SAMPLE_SECONDS,
     multiple: int = 1,
-    more: int = 0,
-    is_enough: Callable[[Samples], bool] = lambda _samples: True,
 ) -> Samples:
     """Time each case once per round.
 
@@ -41,8 +37,6 @@ def interleave(
         clock: Reads seconds; `WALL` for what sleeps.
         seconds: A case is repeated within a sample until it lasts about this long.
         multiple: The repeats of a sample are a multiple of this.
-        more: How often as many rounds may follow, while they are not enough.
-        is_enough: Looks at the samples after every such lot.
 
     Returns:
         Seconds per call, a sample per round.
@@ -50,31 +44,11 @@ def interleave(
     timed = partial(_time, clock)
     repeats = {name: _repeats(timed, case, seconds, multiple) for name, case in cases.items()}
     samples: Samples = {name: [] for name in cases}
-    for _lot in range(1 + more):
-        for _round in range(rounds):
-            for name, case in cases.items():
-                gc.collect()
-                samples[name].append(timed(case, repeats[name]) / repeats[name])
-        if is_enough(samples):
-            break
+    for _round in range(rounds):
+        for name, case in cases.items():
+            gc.collect()
+            samples[name].append(timed(case, repeats[name]) / repeats[name])
     return samples
-
-
-def until_decided(base: str, targets: Mapping[str, float | None]) -> Callable[[Samples], bool]:
-    """Make the question whether every quotient with a target is clearly on one side of it.
-
-    Args:
-        base: The case that others are divided by.
-        targets: What the quotients may be at most, by name of the case; None for no target.
-    """
-
-    def is_enough(samples: Samples) -> bool:
-        return all(
-            target is None or is_decided(quotients(samples[name], samples[base]), target)
-            for name, target in targets.items()
-        )
-
-    return is_enough
 
 
 def _repeats(timed: Callable[[Any, int], float], case: object, seconds: float, multiple: int) -> int:

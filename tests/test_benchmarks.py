@@ -5,6 +5,7 @@ import math
 import random
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import pytest
 from click.testing import CliRunner
 from scipy import stats
 
+from benchmarks import running
 from benchmarks.__main__ import main
 from benchmarks.comparison import compare
 from benchmarks.engines import WrongReplyError, check_reply
 from benchmarks.figures import Conditions, Figure, ratios
-from benchmarks.intervals import is_decided, median_interval
+from benchmarks.intervals import median_interval
 from benchmarks.readme import BEGIN, END, MAIN_README, README, ReadmeError, replace_figures
 from benchmarks.report import page
 from benchmarks.results import Result, Run, read, write
@@ -129,19 +131,38 @@ def test_every_round_runs_every_case_once_in_the_same_order():
     assert [len(each) for each in samples.values()] == [3, 3]
 
 
-@pytest.mark.parametrize(
-    ("enough_after", "rounds"),
-    [pytest.param(1, 4, id="at once"), pytest.param(2, 8, id="later"), pytest.param(99, 12, id="never")],
-)
-def test_rounds_follow_until_they_are_enough_or_the_bound_is_reached(enough_after: int, rounds: int):
-    looks: list[int] = []
+def measured(
+    monkeypatch: pytest.MonkeyPatch, *, targets: dict[str, float]
+) -> tuple[Run, list[tuple[str, ...]]]:
+    """Run a plan whose processes are replaced: each says six samples about 0.5 for every case."""
+    asked: list[tuple[str, ...]] = []
 
-    def is_enough(_samples: object) -> bool:
-        looks.append(1)
-        return len(looks) >= enough_after
+    def lot(_plan: object, _section: str, cases: Iterable[str], _on_case: object) -> list[tuple[str, Figure]]:
+        asked.append(tuple(cases))
+        samples = (0.48, 0.49, 0.5, 0.5, 0.51, 0.52)
+        return [
+            (name, Figure(case=name, subject="s", samples=samples, target=target))
+            for name, target in targets.items()
+            if name in asked[-1] or not asked[-1]
+        ]
 
-    samples = interleave({"a": lambda: None}, rounds=4, seconds=0, more=2, is_enough=is_enough)
-    assert len(samples["a"]) == rounds
+    monkeypatch.setattr(running, "_lot_of", lot)
+    wanted = running.Plan("python", {"python": "3.13.0"}, "standard", ("calls",))
+    return running.measure(wanted, lambda *_: None), asked
+
+
+def test_rounds_are_spread_over_processes(monkeypatch: pytest.MonkeyPatch):
+    run, asked = measured(monkeypatch, targets={"a": 0.9})
+    assert asked == [()] * 4
+    assert [len(figure.samples) for figure in run.figures["calls"]] == [24]
+
+
+def test_a_case_whose_interval_holds_its_target_is_measured_longer_within_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    run, asked = measured(monkeypatch, targets={"clear": 0.9, "near": 0.5})
+    assert asked == [()] * 4 + [("near",)] * 2
+    assert [len(figure.samples) for figure in run.figures["calls"]] == [24, 36]
 
 
 def test_quotients_are_taken_within_a_round():
@@ -174,7 +195,6 @@ def test_the_interval_of_a_median_ends_at_the_samples_that_the_binomial_tables_s
 
 def test_fewer_than_six_samples_have_no_interval():
     assert median_interval([1.0, 2.0, 3.0, 4.0, 5.0]) is None
-    assert is_decided([1.0, 2.0], 1.5)
 
 
 def test_the_interval_holds_the_true_median_as_often_as_it_says():

@@ -17,7 +17,7 @@ from benchmarks.handlers import (
     WAITS_20_TIMES,
     WAITS_ONCE,
 )
-from benchmarks.rounds import interleave, until_decided
+from benchmarks.rounds import interleave
 
 # From 3.12 on tasks can start eagerly.
 TARGETS = {
@@ -61,8 +61,6 @@ def _measure(handler: str, size: int, effort: Effort) -> Iterator[Figure]:
         {name: partial(call, event, lambda_context) for name, call in calls.items()},
         rounds=effort.rounds_for(size),
         multiple=invocations if handler == FAILS_ONE_PERCENT else 1,
-        more=effort.most_rounds,
-        is_enough=until_decided(POWERTOOLS, targets),
     )
     conditions = Conditions(case=f"{handler}, {size:,} records", records=size, handler=handler, per=size)
     yield from ratios(samples, POWERTOOLS, targets, conditions)

@@ -13,7 +13,7 @@ from benchmarks.engines import POWERTOOLS, check_reply
 from benchmarks.figures import Conditions, Figure, ratios
 from benchmarks.fresh import BEFORE, sample
 from benchmarks.handlers import never_waits, waits_once
-from benchmarks.rounds import interleave, until_decided
+from benchmarks.rounds import interleave
 
 OURS = "asyncbatch.powertools"
 OURS_WITH_THEIR_RECORDS = "the same, Powertools loaded"
@@ -100,8 +100,6 @@ def _measure(kind: str, size: int, effort: Effort) -> Iterator[Figure]:
     samples = interleave(
         {name: partial(call, event) for name, call in calls.items()},
         rounds=effort.rounds_for(size),
-        more=effort.most_rounds,
-        is_enough=until_decided(POWERTOOLS, targets),
     )
     conditions = Conditions(case=f"{kind}, {size:,} records", records=size, handler=kind, per=size)
     yield from ratios(samples, POWERTOOLS, targets, conditions)

@@ -13,7 +13,6 @@ from benchmarks.effort import Effort
 from benchmarks.engines import Call, check_reply
 from benchmarks.figures import Figure
 from benchmarks.handlers import HANDLERS, NEVER_WAITS, WAITS_ONCE, Handler
-from benchmarks.intervals import is_decided
 from benchmarks.rounds import Samples, interleave
 
 PLAIN = "plain"
@@ -74,11 +73,6 @@ def _measure(handler: str, size: int, effort: Effort) -> Iterator[Figure]:
         {name: partial(call, event, lambda_context) for name, call in calls.items()},
         rounds=effort.rounds,
         seconds=SAMPLE_SECONDS if effort.rounds > 1 else 0,
-        more=effort.most_rounds,
-        is_enough=lambda samples: all(
-            target is None or is_decided(extra_cost(samples, name), target)
-            for name, target in TARGETS.items()
-        ),
     )
     for name, target in TARGETS.items():
         yield Figure(

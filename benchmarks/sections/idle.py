@@ -11,7 +11,7 @@ from benchmarks.engines import asyncbatch_default_call, check_reply
 from benchmarks.figures import Figure
 from benchmarks.handlers import never_waits
 from benchmarks.intervals import quotients
-from benchmarks.rounds import interleave, until_decided
+from benchmarks.rounds import interleave
 
 TARGET = 2.0
 
@@ -36,8 +36,6 @@ def _measure(effort: Effort) -> Iterator[Figure]:
             "bare": lambda: loop.run_until_complete(two_turns()),
         },
         rounds=effort.rounds,
-        more=effort.most_rounds,
-        is_enough=until_decided("bare", {"asyncbatch": TARGET}),
     )
     loop.close()
     yield Figure(

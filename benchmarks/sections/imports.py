@@ -50,4 +50,5 @@ SECTION = Section(
         "proportion. Lambda's runtime client has loaded a good part of the standard library before the function."
     ),
     cases=cases,
+    in_lots=False,
 )

@@ -108,4 +108,5 @@ SECTION = Section(
         "machine. The function that does nothing shows how much of it is not the batch library's."
     ),
     cases=cases,
+    in_lots=False,
 )

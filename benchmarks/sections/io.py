@@ -23,7 +23,7 @@ from benchmarks.engines import (
 )
 from benchmarks.figures import Conditions, Figure, ratios
 from benchmarks.handlers import waits_5_ms
-from benchmarks.rounds import WALL, Samples, interleave, until_decided
+from benchmarks.rounds import WALL, Samples, interleave
 
 LIMIT = 50
 BARE = "50 bare tasks"
@@ -77,8 +77,6 @@ def _samples(calls: dict[str, Call], base: str, target: float, size: int, effort
         {name: partial(call, event, lambda_context) for name, call in calls.items()},
         rounds=effort.rounds,
         clock=WALL,
-        more=effort.most_rounds,
-        is_enough=until_decided(base, {ASYNCBATCH: target}),
     )
 
 
@@ -89,4 +87,5 @@ SECTION = Section(
         "With a limit as large as the batch, beside Powertools, which starts everything at once."
     ),
     cases=cases,
+    in_lots=False,
 )

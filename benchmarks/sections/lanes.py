@@ -19,7 +19,7 @@ from benchmarks.engines import (
 )
 from benchmarks.figures import Conditions, Figure, ratios
 from benchmarks.handlers import HANDLERS, NEVER_WAITS, WAITS_ONCE
-from benchmarks.rounds import interleave, until_decided
+from benchmarks.rounds import interleave
 
 LIMIT = 50
 UNORDERED = "asyncbatch, unordered"
@@ -79,10 +79,6 @@ def _measure(handler: str, shape: Shape, effort: Effort) -> Iterator[Figure]:
     samples = interleave(
         {name: partial(call, event, lambda_context) for name, call in calls.items()},
         rounds=effort.rounds_for(shape.records),
-        more=effort.most_rounds,
-        is_enough=lambda samples: (
-            until_decided(LOCKS, of_locks)(samples) and until_decided(UNORDERED, of_unordered)(samples)
-        ),
     )
     conditions = Conditions(
         case=f"{handler}, {shape}", records=shape.records, handler=handler, per=shape.records

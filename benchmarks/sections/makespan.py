@@ -129,4 +129,5 @@ SECTION = Section(
         "know them can always reach the bound."
     ),
     cases=cases,
+    in_lots=False,
 )

@@ -58,4 +58,5 @@ SECTION = Section(
         "flight, Powertools knows no limit."
     ),
     cases=cases,
+    in_lots=False,
 )

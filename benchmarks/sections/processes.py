@@ -51,4 +51,5 @@ SECTION = Section(
         "the machine moves. Compare programs by the section before this one."
     ),
     cases=cases,
+    in_lots=False,
 )

@@ -10,7 +10,7 @@ from benchmarks.engines import asyncbatch_default_call, check_reply
 from benchmarks.figures import Figure
 from benchmarks.handlers import HANDLERS, NEVER_WAITS, WAITS_ONCE
 from benchmarks.intervals import quotients
-from benchmarks.rounds import interleave, until_decided
+from benchmarks.rounds import interleave
 
 TARGET = 1.3
 SUBJECT = "cost of a record, large / small"
@@ -54,8 +54,6 @@ def _measure(source: str, event_of: EventOf, handler: str, size: int, effort: Ef
     samples = interleave(
         {"large": partial(call, large, lambda_context), "small": many_small},
         rounds=effort.rounds_for(size),
-        more=effort.most_rounds,
-        is_enough=until_decided("small", {"large": TARGET}),
     )
     yield Figure(
         case=f"{source}, {handler}, {size:,} beside {tenth:,} records",
@@ -72,4 +70,5 @@ SECTION = Section(
     title="asyncbatch as it comes: cost of a record in a large batch beside a small one",
     text="Linear growth is 1. The limit is 100, the records are spread over the lanes in turn.",
     cases=cases,
+    in_lots=False,
 )

@@ -79,4 +79,5 @@ SECTION = Section(
     title="Longest wait of another task while handlers burn 1 ms of CPU each",
     text="A heartbeat on the same loop: what a timer, a connection or a deadline has to wait in the worst case.",
     cases=cases,
+    in_lots=False,
 )
