@@ -102,6 +102,7 @@ def _measured(plans: Sequence[Plan], effort: str, only: Sequence[str]) -> Result
 
         runs = [measure(each, partial(on_case, each.version)) for each in plans]
     chosen = [part for name in only for part in ("--only", name)]
+    chosen += [part for each in plans[1:] for part in ("--also", each.python)]
     return Result(
         created=created,
         command=shlex.join(["python", "-m", "benchmarks", "run", "--effort", effort, *chosen]),
