@@ -1,15 +1,14 @@
-"""The batches, the handlers, and the context that every subject gets."""
+"""The batches and the context that every subject gets."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from random import Random
 from typing import Any
 
 from asyncbatch.testing import LambdaContext, kinesis_event, sqs_event, sqs_fifo_event
 
 Event = dict[str, Any]
-Handler = Callable[[Any], Awaitable[None]]
-
-FAILS_EVERY = 100
+EventOf = Callable[[int], Event]
 
 
 def context() -> LambdaContext:
@@ -24,45 +23,23 @@ def queue_event(size: int, *, padding: int = 0) -> Event:
 
 
 def fifo_event(size: int, lanes: int | None = None) -> Event:
-    """Make a batch of an SQS FIFO queue, spread over message groups; one each by default."""
-    groups = [f"group {position % (lanes or size)}" for position in range(size)]
-    return sqs_fifo_event([{"order": position} for position in range(size)], groups=groups)
+    """Make a batch of an SQS FIFO queue, spread over message groups in turn; one each by default."""
+    return grouped_event([position % (lanes or size) for position in range(size)])
+
+
+def skewed_event(size: int, lanes: int) -> Event:
+    """Make a batch of an SQS FIFO queue whose groups are as uneven as words in a text: group n gets 1/n."""
+    weights = list(accumulate(1 / rank for rank in range(1, lanes + 1)))
+    return grouped_event(Random(1).choices(range(lanes), cum_weights=weights, k=size))  # noqa: S311 - made-up records are no secrets
+
+
+def grouped_event(groups: Sequence[int]) -> Event:
+    """Make a batch of an SQS FIFO queue with these message groups, a record each."""
+    bodies = [{"order": position} for position in range(len(groups))]
+    return sqs_fifo_event(bodies, groups=[f"group {group}" for group in groups])
 
 
 def stream_event(size: int, lanes: int | None = None) -> Event:
     """Make a batch of a Kinesis shard, spread over partition keys; one each by default."""
     keys = [f"key {position % (lanes or size)}" for position in range(size)]
     return kinesis_event([{"order": position} for position in range(size)], keys=keys)
-
-
-def never_waits() -> Handler:
-    async def handler(record: Any) -> None: ...
-
-    return handler
-
-
-def waits_once() -> Handler:
-    async def handler(record: Any) -> None:
-        await asyncio.sleep(0)
-
-    return handler
-
-
-def fails_one_percent() -> Handler:
-    """Make a handler whose every hundredth call raises, whatever the size of the batches."""
-    calls = 0
-
-    async def handler(record: Any) -> None:
-        nonlocal calls
-        calls += 1
-        if calls % FAILS_EVERY == 0:
-            raise ValueError("one in a hundred")
-
-    return handler
-
-
-HANDLERS: dict[str, Callable[[], Handler]] = {
-    "never waits": never_waits,
-    "waits once": waits_once,
-    "fails 1 %": fails_one_percent,
-}

@@ -2,23 +2,31 @@
 
 A machine that is shared swings by a factor of two between runs, and hardly at all between two
 samples that follow each other. So only quotients within a round are compared, and their median is
-the result.
+the result. What never sleeps is timed in CPU seconds: on an idle machine they are those of the wall,
+and elsewhere they leave out what other processes took in between.
 """
 
 import gc
 import math
-import statistics
 from collections.abc import Callable, Mapping
-from time import perf_counter
+from functools import partial
+from time import perf_counter, process_time
+from typing import Any
 
 Samples = dict[str, list[float]]
+Clock = Callable[[], float]
+
+CPU: Clock = process_time
+WALL: Clock = perf_counter
+SAMPLE_SECONDS = 0.004
 
 
 def interleave(
     cases: Mapping[str, Callable[[], object]],
     *,
     rounds: int,
-    seconds: float = 0.004,
+    clock: Clock = CPU,
+    seconds: float = SAMPLE_SECONDS,
     multiple: int = 1,
 ) -> Samples:
     """Time each case once per round.
@@ -26,33 +34,30 @@ def interleave(
     Args:
         cases: What is called, by name.
         rounds: How often all cases run.
+        clock: Reads seconds; `WALL` for what sleeps.
         seconds: A case is repeated within a sample until it lasts about this long.
         multiple: The repeats of a sample are a multiple of this.
 
     Returns:
         Seconds per call, a sample per round.
     """
-    repeats = {name: _repeats(case, seconds, multiple) for name, case in cases.items()}
+    timed = partial(_time, clock)
+    repeats = {name: _repeats(timed, case, seconds, multiple) for name, case in cases.items()}
     samples: Samples = {name: [] for name in cases}
-    for _ in range(rounds):
+    for _round in range(rounds):
         for name, case in cases.items():
             gc.collect()
-            samples[name].append(_time(case, repeats[name]) / repeats[name])
+            samples[name].append(timed(case, repeats[name]) / repeats[name])
     return samples
 
 
-def _repeats(case: Callable[[], object], seconds: float, multiple: int) -> int:
-    _time(case, multiple)  # the first call pays for what is set up once
-    return multiple * max(1, math.ceil(seconds / _time(case, multiple)))
+def _repeats(timed: Callable[[Any, int], float], case: object, seconds: float, multiple: int) -> int:
+    timed(case, multiple)  # the first call pays for what is set up once
+    return multiple * max(1, math.ceil(seconds / timed(case, multiple)))
 
 
-def _time(case: Callable[[], object], repeats: int) -> float:
-    start = perf_counter()
+def _time(clock: Clock, case: Callable[[], object], repeats: int) -> float:
+    start = clock()
     for _ in range(repeats):
         case()
-    return perf_counter() - start
-
-
-def ratio(samples: Samples, name: str, base: str) -> float:
-    """Return the median of the per-round quotients of two cases."""
-    return statistics.median(a / b for a, b in zip(samples[name], samples[base], strict=True))
+    return clock() - start

@@ -2,24 +2,22 @@
 
 import importlib
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from benchmarks.batches import Event, context, fifo_event, never_waits, queue_event, waits_once
+from benchmarks.batches import Event, context, fifo_event, queue_event
+from benchmarks.cases import Case, Section
 from benchmarks.effort import Effort
-from benchmarks.figures import Figure
-from benchmarks.imports import BEFORE, sample
-from benchmarks.rounds import interleave, ratio
-
-SECTION = "asyncbatch.powertools, whole call, ratio to Powertools (median of per-round quotients)"
-IMPORTS = "Import of asyncbatch.powertools, ratio to Powertools' import"
+from benchmarks.engines import POWERTOOLS, check_reply
+from benchmarks.figures import Conditions, Figure, ratios
+from benchmarks.fresh import BEFORE, sample
+from benchmarks.handlers import never_waits, waits_once
+from benchmarks.rounds import interleave
 
 OURS = "asyncbatch.powertools"
 OURS_WITH_THEIR_RECORDS = "the same, Powertools loaded"
-THEIRS = "Powertools"
-MODULES = {OURS: "asyncbatch.powertools", THEIRS: "aws_lambda_powertools.utilities.batch"}
+MODULES = {OURS: "asyncbatch.powertools", POWERTOOLS: "aws_lambda_powertools.utilities.batch"}
 THEIR_RECORDS = "aws_lambda_powertools.utilities.data_classes.sqs_event"
 
 # A plain function needs no loop; from 3.12 on tasks can start eagerly.
@@ -30,7 +28,7 @@ TARGETS = {
     ("async, waits once", 1_000): 0.9,
 }
 TARGET_WITHOUT_LOOP = 1.0
-
+TARGET_OF_IMPORT = 1.0
 
 Call = Callable[[Event], Any]
 
@@ -78,48 +76,47 @@ def target(kind: str, size: int) -> float | None:
     return TARGETS.get((kind, size)) if sys.version_info >= (3, 12) else None
 
 
-def measure(effort: Effort) -> Iterator[Figure]:
-    """Measure every kind of processing, then the imports in fresh processes."""
+def cases(effort: Effort) -> Iterator[Case]:
+    for size in effort.few_sizes:
+        for kind in KINDS:
+            yield Case(f"{kind}, {size:,} records", partial(_measure, kind, size, effort))
+    for place in BEFORE:
+        yield Case(f"import, {place}", partial(_import, place, effort))
+
+
+def _measure(kind: str, size: int, effort: Effort) -> Iterator[Figure]:
     libraries = {name: importlib.import_module(module) for name, module in MODULES.items()}
-    for size in effort.sizes:
-        for kind, make in KINDS.items():
-            event = (fifo_event if kind.startswith("FIFO") else queue_event)(size)
-            calls = {
-                OURS: _alone(make(libraries[OURS])),
-                OURS_WITH_THEIR_RECORDS: make(libraries[OURS]),
-                THEIRS: make(libraries[THEIRS]),
-            }
-            yield from _figures(kind, size, event, calls, effort.rounds_for(size))
-    yield from _imports(effort)
-
-
-def _figures(kind: str, size: int, event: Event, calls: dict[str, Call], rounds: int) -> Iterator[Figure]:
+    importlib.import_module(THEIR_RECORDS)
+    event = (fifo_event if kind.startswith("FIFO") else queue_event)(size)
+    make = KINDS[kind]
+    calls = {
+        OURS: _alone(make(libraries[OURS])),
+        OURS_WITH_THEIR_RECORDS: make(libraries[OURS]),
+        POWERTOOLS: make(libraries[POWERTOOLS]),
+    }
     for name, call in calls.items():
-        if call(event) != {"batchItemFailures": []}:
-            raise AssertionError(f"{name}: a record failed")
-    samples = interleave({name: partial(call, event) for name, call in calls.items()}, rounds=rounds)
-    for name in calls:
-        yield Figure(
-            section=SECTION,
-            case=f"{kind}, {size:,} records",
-            subject=name,
-            value=ratio(samples, name, THEIRS),
-            target=None if name == THEIRS else target(kind, size),
-            absolute=min(samples[name]) * 1e6 / size,
-        )
+        check_reply(name, call(event))
+    targets = {OURS: target(kind, size), OURS_WITH_THEIR_RECORDS: target(kind, size)}
+    samples = interleave(
+        {name: partial(call, event) for name, call in calls.items()},
+        rounds=effort.rounds_for(size),
+    )
+    conditions = Conditions(case=f"{kind}, {size:,} records", records=size, handler=kind, per=size)
+    yield from ratios(samples, POWERTOOLS, targets, conditions)
 
 
-def _imports(effort: Effort) -> Iterator[Figure]:
-    programs = {name: f"import {module}" for name, module in MODULES.items()}
-    with tempfile.TemporaryDirectory() as cache:
-        for place, before in BEFORE.items():
-            samples = sample(programs, before, cache, effort)
-            for name in programs:
-                yield Figure(
-                    section=IMPORTS,
-                    case=place,
-                    subject=name,
-                    value=ratio(samples, name, THEIRS),
-                    target=1.0 if name == OURS else None,
-                    absolute=min(samples[name]) * 1e6,
-                )
+def _import(place: str, effort: Effort) -> Iterator[Figure]:
+    samples = sample(
+        {name: f"import {module}" for name, module in MODULES.items()}, BEFORE[place], effort.processes
+    )
+    yield from ratios(samples, POWERTOOLS, {OURS: TARGET_OF_IMPORT}, Conditions(case=f"import, {place}"))
+
+
+SECTION = Section(
+    title="asyncbatch.powertools, whole call and import, ratio to Powertools",
+    text=(
+        "The drop-in with the same code but for the import. It is timed twice: as in a program that has not "
+        "loaded Powertools' data classes, and as in one that has, whose handlers get those."
+    ),
+    cases=cases,
+)
