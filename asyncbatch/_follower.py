@@ -12,6 +12,7 @@ from asyncbatch.limits import Limit, Verdict
 
 logger: Final = logging.getLogger("asyncbatch")
 
+_SUCCESS: Final = Verdict.SUCCESS  # a look-up less per record
 # Seconds between two looks at the clock. When one comes later than the next was due, the loop has stood still:
 # Lambda froze the environment, or a handler held the loop. Latencies across that say nothing of what is called.
 _BEAT: Final = 0.1
@@ -23,6 +24,7 @@ class Follower:
 
     Args:
         limit: The limit.
+        current: Where it stands.
         ledger: Says when records started and ended, and why they failed.
         changed: Called with the old and the new limit when it has moved; None for nobody.
 
@@ -30,15 +32,34 @@ class Follower:
         current: Most records in flight now.
     """
 
-    __slots__ = ("_changed", "_ledger", "_limit", "_next_beat", "_trusted", "current")
+    __slots__ = (
+        "_changed",
+        "_first_end",
+        "_last_latency",
+        "_last_start",
+        "_ledger",
+        "_limit",
+        "_next_beat",
+        "_tail_from",
+        "_trusted",
+        "current",
+    )
 
-    def __init__(self, limit: Limit, ledger: Ledger, changed: Callable[[int, int], None] | None) -> None:
+    def __init__(
+        self, limit: Limit, current: int, ledger: Ledger, changed: Callable[[int, int], None] | None
+    ) -> None:
         self._limit = limit
         self._ledger = ledger
         self._changed = changed
         self._trusted = -math.inf  # samples that started before this are not
         self._next_beat = math.inf
-        self.current = current_of(limit)
+        # Whoever starts between these two has company for as long as it runs. (Who ends between two moments would
+        # be a choice of the quick.)
+        self._first_end = math.inf
+        self._tail_from = math.inf
+        self._last_start = -math.inf  # of the success that started last, and how long it took
+        self._last_latency = math.inf
+        self.current = current
 
     def beat(self, now: float) -> float:
         """See whether the loop has stood still since the last beat.
@@ -49,18 +70,33 @@ class Follower:
         Returns:
             When to call again.
         """
-        if now > self._next_beat + _BEAT:
-            self._trusted = now
+        self._look(now)
         self._next_beat = now + _BEAT
         return self._next_beat
 
-    def succeeded(self, position: int, in_flight: int) -> int:
-        """Tell the limit of a success, while more can start; return what it is now."""
-        ledger = self._ledger
-        started, ended = ledger.started[position], ledger.ended[position]
-        if not ledger.succeeded[position] or started is None or ended is None or started < self._trusted:
+    def succeeded(self, started: float | None, ended: float, in_flight: int, left: int) -> int:
+        """Tell the limit of a success.
+
+        Args:
+            started: When its handler started.
+            ended: When it ended, which is now.
+            in_flight: Records in flight until then.
+            left: Records that were not started yet.
+
+        Returns:
+            What the limit is now.
+        """
+        if started is None or not self._is_trusted(started, ended):
             return self.current
-        return self._observe(Verdict.SUCCESS, ended - started, in_flight)
+        if started >= self._last_start:
+            self._last_start, self._last_latency = started, ended - started
+        if left < self.current and ended < self._tail_from:
+            self._tail_from = ended
+        if started < self._first_end:
+            self._first_end = min(self._first_end, ended)
+        elif started < self._tail_from:
+            return self._observe(_SUCCESS, ended - started, in_flight)
+        return self._observe(_SUCCESS, ended - started, (in_flight - 1) // 2)
 
     def failed(self, position: int, in_flight: int) -> int:
         """Tell the limit of a failure; return what it is now."""
@@ -70,8 +106,9 @@ class Follower:
             ledger.ended[position],
             ledger.failures.get(position),
         )
-        if failure is None or started is None or ended is None or started < self._trusted:
+        if failure is None or started is None or ended is None or not self._is_trusted(started, ended):
             return self.current
+        self._first_end = min(self._first_end, ended)
         verdict = Verdict.IGNORED
         try:
             if failure.reason is FailureReason.TIMED_OUT or (
@@ -82,7 +119,26 @@ class Follower:
                 verdict = Verdict.DROPPED
         except Exception:
             logger.exception("%s.is_drop raised: the failure counts as no drop", type(self._limit).__name__)
+        if verdict is Verdict.DROPPED and self._is_overtaken(started, ended - started):
+            verdict = Verdict.IGNORED
         return self._observe(verdict, ended - started, in_flight)
+
+    def _is_overtaken(self, started: float, latency: float) -> bool:
+        """Whether a record that started later has succeeded in half the time: then it was not the limit's doing.
+
+        Where too much is in flight, all wait. A record that times out while others come and go has trouble of its
+        own, and at the end of a batch such records come one after another, as in an outage.
+        """
+        return started <= self._last_start and 2 * self._last_latency <= latency
+
+    def _look(self, now: float) -> None:
+        if now > self._next_beat + _BEAT:
+            self._trusted = now
+
+    def _is_trusted(self, started: float, ended: float) -> bool:
+        """Whether the loop did not stand still meanwhile; handlers may end before the beat that is late."""
+        self._look(ended)
+        return started >= self._trusted
 
     def _observe(self, verdict: Verdict, latency: float, in_flight: int) -> int:
         limit, old = self._limit, self.current

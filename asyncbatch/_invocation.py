@@ -143,7 +143,7 @@ class Job:
             rules.record_type,
             options,  # from here on without keywords: the interpreter makes an object from them slowly
             limit,
-            self._follower(threads, observer),
+            self._follower(limit, threads, observer),
             self.stop_at,
             threads,
             observer,
@@ -151,7 +151,7 @@ class Job:
         )
         return self.run
 
-    def _follower(self, threads: Threads | None, observer: Observer | None) -> Follower | None:
+    def _follower(self, limit: int, threads: Threads | None, observer: Observer | None) -> Follower | None:
         """What follows a limit that moves; None where it stays."""
         moving = self.options.concurrency
         if isinstance(moving, int):
@@ -164,7 +164,7 @@ class Job:
             if observer is not None:
                 observer.limit_changed(old, new)
 
-        return Follower(moving, self.ledger, changed)
+        return Follower(moving, limit, self.ledger, changed)
 
     async def state(self) -> tuple[bool, object]:
         """What the lifespan yielded; whether it opened in time."""

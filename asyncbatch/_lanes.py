@@ -33,8 +33,8 @@ class Lanes(Protocol):
     """Whether records wait for others of their lane, so that a success must be told as well."""
 
     @property
-    def exhausted(self) -> bool:
-        """Whether nothing will be left to start, however records in flight end."""
+    def left(self) -> int:
+        """How many were neither taken nor held back; with none, nothing will start, however records end."""
         ...
 
     @property
@@ -77,9 +77,9 @@ class SingleLanes:
         return self._take
 
     @property
-    def exhausted(self) -> bool:
-        """Whether all were started or held back."""
-        return not length_hint(self._positions)
+    def left(self) -> int:
+        """How many were neither taken nor held back."""
+        return length_hint(self._positions)
 
     def allows(self, position: int) -> bool:
         """Whether nothing before it halts the batch."""
@@ -127,9 +127,9 @@ class _QueuedLanes:
         return position < self._cut
 
     @property
-    def exhausted(self) -> bool:
-        """Whether no record waits, nor will."""
-        return not self._left
+    def left(self) -> int:
+        """How many were neither taken nor held back."""
+        return self._left
 
     def settle(self, position: int, succeeded: bool) -> None:  # noqa: FBT001 - once per record
         """Let the lane go on, or hold back what the failure scope says."""

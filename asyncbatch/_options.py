@@ -109,22 +109,32 @@ def _check_numbers(options: Options) -> None:
 def _check_limit(limit: Any) -> None:
     if type(limit) is int and limit >= 1:
         return
-    members = (getattr(limit, "observe", None), getattr(limit, "is_drop", None))
-    if (
-        all(map(callable, members))
-        and not inspect.isclass(limit)
-        and _is_count(getattr(limit, "current", None))
-    ):
+    if not isinstance(limit, int) and not inspect.isclass(limit) and _is_limit(limit):
         return
+    hint = "Limits are objects of asyncbatch.limits, such as AdaptiveLimit()."
     raise InvalidOptionError(
         "concurrency",
-        f"must be a whole number from 1 on, or a limit, but is {limit!r:.50}",
-        "Limits are objects of asyncbatch.limits, such as AdaptiveLimit()." if type(limit) is not int else "",
+        f"must be a whole number from 1 on, or a limit, but is {_shown(limit)}",
+        "" if type(limit) is int else hint,
     )
 
 
-def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 1
+def _is_limit(limit: Any) -> bool:
+    """Whether an object has what `asyncbatch.limits.Limit` says; a coroutine function nobody would await."""
+    try:
+        members = (limit.observe, limit.is_drop)
+        current = limit.current
+    except Exception:  # noqa: BLE001 - a property may raise anything
+        return False
+    plain = all(callable(each) and not inspect.iscoroutinefunction(each) for each in members)
+    return plain and type(current) is int and current >= 1
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.50}"
+    except ValueError:  # Python refuses to write very long numbers
+        return "a very long number"
 
 
 def _rate(rate: Any) -> RateLimit:

@@ -137,7 +137,7 @@ class Run:
     - ``_returned``: the position of the last record whose handler returned plainly; where its task ends, which is
       next, that becomes its success, unless a cancellation is pending or it took too long;
     - ``_paused``: whether it waits for the event loop to open the next slice;
-    - ``_in_flight``: how many were in flight when it began to wait for the next slice;
+    - ``_in_flight``: how many were in flight when it began to wait for the next slice, or had started the last;
     - ``_slice_ends``, ``_burst``, ``_room``: the slice: until when, and how many starts, at most and left;
     - ``_settled``: what is called when nothing is in flight and nothing may start, or the time is up;
     - ``_left``: why what was never started was not;
@@ -435,7 +435,10 @@ class Run:
         self._handles["slice"] = self._loop.call_soon(self._open_slice, context=self._context)
 
     def _pause_until(self, due: float) -> None:
-        """Wait until the rate limit lets the next record start."""
+        """Wait until the rate limit lets the next record start; not if that is after the deadline."""
+        if self._stop_at is not None and due >= self._stop_at:
+            self._admitting = False
+            return
         self._paused = True
         self._in_flight = 0
         self._slice_ends = due + _SLICE  # being late is no sign of a busy loop
@@ -443,8 +446,8 @@ class Run:
 
     def _end_pause(self) -> None:
         """Do not wait for a slice in which nothing will start."""
-        if self._paused and (self._lanes.exhausted or not self._admitting):
-            self._paused = False
+        if self._paused and not (self._lanes.left and self._admitting):
+            self._paused = self._admitting = False
             self._handles["slice"].cancel()
             if not self._live:
                 self._settled()
@@ -466,15 +469,16 @@ class Run:
                 if now >= slice_ends:
                     self._pause()
                     break
-                if rate is not None and not lanes.exhausted and (due := rate.due(now)) > now:
+                if rate is not None and lanes.left and (due := rate.take(now)) > now:
                     self._pause_until(due)
                     break
                 position = take()
                 if position is None:
-                    self._admitting = not lanes.exhausted
+                    self._admitting = lanes.left > 0
+                    self._in_flight = max(len(live), min(self._in_flight, self._limit))
+                    if rate is not None and self._admitting:
+                        rate.give_back()
                     break
-                if rate is not None:
-                    rate.take(now)
                 options["context"] = own = context.copy()
                 if prepare is not None:
                     prepare(position, own)
@@ -619,8 +623,9 @@ class Run:
                 ledger.succeeded[position] = 1
                 if self._tell_success is not None:
                     self._tell_success(position, True)  # noqa: FBT003 - once per record
-                if self._follower is not None and self._admitting:
-                    self._limit = self._follower.succeeded(position, self._used())
+                if self._follower is not None:
+                    begun = ledger.started[position]
+                    self._limit = self._follower.succeeded(begun, now, self._used(), self._lanes.left)
             else:
                 self._did_not_succeed(position)
         except BaseException as error:  # noqa: BLE001 - our own error must not leave the run waiting
@@ -641,9 +646,9 @@ class Run:
             self._limit = self._follower.failed(position, self._used())
 
     def _used(self) -> int:
-        """Records in flight until one ended; what ends before the next slice leaves places that are not free."""
+        """Records in flight while one ran: its batch's end, or the next slice, leaves places that nobody takes."""
         in_flight = len(self._live) + 1
-        return max(in_flight, self._in_flight) if self._paused else in_flight
+        return in_flight if self._admitting and not self._paused else max(in_flight, self._in_flight)
 
     def _beat(self) -> None:
         """Let the follower see whether the loop stood still."""

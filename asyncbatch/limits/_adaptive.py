@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from threading import Lock
 from typing import Final, final
 
 from asyncbatch.limits._limit import MovingLimit, Verdict, checked_number
+from asyncbatch.limits._shares import DropShares
 
 # Where no source is named, a constant was chosen by simulation, over backends with 2 to 100 servers, exponential,
 # fixed, log-normal and heavy-tailed service times, knees that move, outages and throttling: `python -m benchmarks
 # run --only limits` shows what it does there.
 
+_SUCCESS: Final = Verdict.SUCCESS  # a look-up less per record
 _INITIAL: Final = 4
+# Shorter latencies (s) count as this: with hundreds in flight a turn of the event loop takes as long, and says
+# nothing of what is called. (Netflix's windows leave out what is below 0.1 ms.)
+_FLOOR: Final = 0.0005
+# So do those below this share of the first window's median: the shortest of all are chance, and weigh most as
+# logarithms. The bound moves with the base when that has moved by more than a factor.
+_SHORT: Final = 1 / 5
+_MOVED: Final = math.log(2)
 # A window ends when its mean is known to about this (a standard error, of logarithms of latencies), within bounds.
 _PRECISION: Final = 0.18
-_WINDOW: Final = (20, 80)
+_WINDOW: Final = (20, 160)
 _FIRST_WINDOW: Final = 50
 # The weight of the newest window in what is known of the spread.
 _FRESH: Final = 0.3
@@ -50,13 +61,12 @@ _FOLLOWS: Final = 0.35
 _WELL_BELOW: Final = 0.5
 # In flight beside the limit: below this share it is not the limit that holds the records back.
 _USED: Final = 0.8
-# Drops: the share that is left of the limit after one; the weight of one in their average share, and the share
-# that is an outage; where growth becomes careful, and where a ceiling is forgotten.
+# Drops: the share that is left of the limit after one; where growth becomes careful, and a ceiling is forgotten.
 _BACKOFF: Final = 0.8
-_DROP_WEIGHT: Final = 0.1
-_OUTAGE: Final = 0.4
 _NEAR_CEILING: Final = 0.9
 _BEYOND_CEILING: Final = 1.2
+
+_deciding: Final = Lock()
 
 
 @final
@@ -69,7 +79,8 @@ class AdaptiveLimit(MovingLimit):
     1995) and BBR (Cardwell et al., 2016). What is different here, because a batch gives few and noisy samples:
 
     - latencies are averaged by their logarithms, over windows as long as their spread asks for: an added wait
-      shows more clearly in short latencies than in long ones, and one slow call in a hundred does not matter;
+      shows more clearly in short latencies than in long ones, and one slow call in a hundred does not matter.
+      Very short ones count as a fifth of the first median: which are the shortest is chance;
     - the base is an average too, of what was measured where there is no queue: while doubling from the start, and
       in probes, windows at 0.7 of the limit. (The least latency seen, which is usual, falls with every sample.)
       If the latency does not fall with the limit, the base itself has changed;
@@ -102,17 +113,23 @@ class AdaptiveLimit(MovingLimit):
     ) -> None:
         super().__init__(initial, minimum, maximum, drops, default=_INITIAL)
         self._tolerance: Final = math.log(checked_number("tolerance", tolerance, 1))
-        # The window: samples, the sums of their logarithms, of the squares of those, and of what was in flight.
-        self._count = 0
-        self._sum = 0.0
-        self._squares = 0.0
+        # The window: latencies, the sum of what was in flight, and when it ends; latencies with little in flight;
+        # how many others were no drops; of all those, how many the shares know of. At its end, how many it had.
+        self._latencies: list[float] = []
         self._in_flight = 0
         self._wanted = _FIRST_WINDOW
-        # What is known: the logarithm of the base, the samples that it rests on, and the spread of logarithms.
+        self._idle: list[float] = []
+        self._others = 0
+        self._passed_on = 0
+        self._count = 0
+        # What is known: the logarithm of the base, the samples that it rests on, the spread of logarithms, and
+        # what shorter latencies count as.
         self._base = 0.0
         self._weight = 0
         self._spread = 0.0
         self._base_spread = 0.0
+        self._least = _FLOOR
+        self._base_above_least = 0.0
         # What is being done: doubling, up to a limit; in doubt about it; the limit to go back to after a probe.
         self._doubling = True
         self._double_to = math.inf
@@ -125,84 +142,148 @@ class AdaptiveLimit(MovingLimit):
         self._since_probe = 0
         self._probe_after = _PROBE_AFTER[0]
         self._suspected = False
-        # Drops: their average share, and the limit at which there were some.
-        self._drop_share = 0.0
+        # Drops: their shares, and the limit at which there were some.
+        self._shares: Final = DropShares()
         self._ceiling = math.inf
+        self._was_cut = False
 
     def observe(self, verdict: Verdict, latency: float, in_flight: int) -> None:
         """Add a success to the window; react to a drop at once."""
-        if verdict is Verdict.DROPPED:
-            self._drop(in_flight)
-            return
-        if self._settling:
-            self._settling -= 1
-        if verdict is Verdict.IGNORED:
-            return
-        self._drop_share *= 1 - _DROP_WEIGHT
-        self._since_probe += 1
-        if self._settling or latency <= 0:
-            return
-        logarithm = math.log(latency)
-        self._sum += logarithm
-        self._squares += logarithm * logarithm
-        self._in_flight += in_flight
-        self._count += 1
-        if self._count >= self._wanted:
-            self._end_window()
+        if verdict is _SUCCESS:
+            if self._settling:
+                self._settling -= 1
+                self._others += 1
+            elif 2 * in_flight < self.current:
+                self._idle.append(latency)
+                if len(self._idle) >= self._wanted:
+                    self._once(self._end_idle_window)
+            else:
+                self._latencies.append(latency)
+                self._in_flight += in_flight
+                if len(self._latencies) >= self._wanted:
+                    self._once(self._end_window)
+        elif verdict is Verdict.DROPPED:
+            self._once(partial(self._drop, in_flight))
+        else:
+            self._settling = max(0, self._settling - 1)
+            self._others += 1
+
+    def _once(self, decide: Callable[[], None]) -> None:
+        """Let one thread decide; another that comes at the same time has nothing to add."""
+        if _deciding.acquire(blocking=False):  # one for all limits: they can be copied, and nobody waits
+            try:
+                decide()
+            finally:
+                _deciding.release()
 
     # --- drops ----------------------------------------------------------------------------------------
 
     def _drop(self, in_flight: int) -> None:
-        self._drop_share += (1 - self._drop_share) * _DROP_WEIGHT
-        if self._drop_share > _OUTAGE:
+        below = self._is_below_ceiling
+        self._pass_on()
+        self._shares.dropped(below=below)
+        if self._shares.is_outage:
             if self.current > self.minimum:
                 self._ceiling = min(self._ceiling, self._exact)
                 self._double_to = self._ceiling / 2  # as slow start's threshold
                 self._doubling = True
                 self._wanted = _WINDOW[0]
                 self._turn_to(self.minimum, in_flight)
-        elif self._settling:
+        elif self._settling and self._was_cut:  # what was in flight together falls together
             self._settling -= 1
-        elif self.current > self.minimum:
-            self._ceiling = min(self._exact, in_flight)
+        elif self.current > self.minimum and self._shares.is_too_much:
+            self._ceiling = min(self._exact, max(1, in_flight))
             self._doubling = False
             self._turn_to(self._ceiling * _BACKOFF, in_flight)
+
+    @property
+    def _is_below_ceiling(self) -> bool:
+        return not self._settling and self._exact < _NEAR_CEILING * self._ceiling < math.inf
+
+    def _pass_on(self) -> None:
+        """Let the shares know of what was not dropped since the last time."""
+        told = len(self._latencies) + len(self._idle) + self._others
+        self._shares.passed(told - self._passed_on, below=self._is_below_ceiling)
+        self._passed_on = told
 
     def _turn_to(self, limit: float, in_flight: int) -> None:
         self.move(limit)
         self._resume = None
         self._begin_window(in_flight)
+        self._was_cut = True
 
     # --- windows --------------------------------------------------------------------------------------
 
     def _begin_window(self, settling: int) -> None:
-        self._count = self._in_flight = 0
-        self._sum = self._squares = 0.0
+        self._pass_on()
+        self._latencies.clear()
+        self._idle.clear()
+        self._in_flight = self._others = self._passed_on = 0
+        self._was_cut = False
         self._settling = settling
 
     def _end_window(self) -> None:
-        count, before = self._count, self.current
-        mean = self._sum / count
-        spread = math.sqrt(max(0.0, self._squares / count - mean * mean))
-        if self._weight:
-            self._spread += (spread - self._spread) * _FRESH
-        else:
-            self._base, self._spread = mean, spread
-            self._base_spread = spread
+        if len(self._latencies) < self._wanted:  # another thread has ended it
+            return
+        before = self.current
+        mean = self._measure(self._latencies)
+        self._since_probe += self._count
+        if not math.isfinite(mean):  # somebody told nonsense
+            self._begin_window(0)
+            return
         if self._resume is not None:
             limit = self._after_probe(mean, self._resume)
         else:
             if self._doubling and not self._in_doubt and self._seems_to_queue(mean):
                 self._in_doubt = True  # look again: the window goes on
-                self._wanted = 2 * count
+                self._wanted = 2 * self._count
                 return
             limit = self._after_window(mean)
         self.move(limit)
+        self._follow_scale()
         wanted = (self._spread / _PRECISION) ** 2
         self._wanted = int(min(max(wanted, _WINDOW[0]), _WINDOW[1]))
         if not self._doubling:
             self._wanted = max(self._wanted, self.current)  # a flight: less may be one side of a wave
         self._begin_window(before if self.current != before else 0)
+
+    def _end_idle_window(self) -> None:
+        """Fall if latencies are too long even where the limit was not used; they are no reason to rise."""
+        idle, before = self._idle, self.current
+        if len(idle) < self._wanted:  # another thread has ended it
+            return
+        knew = self._weight
+        mean = self._measure(idle)
+        if not knew:
+            self._remember(mean)
+        elif self._is_unlikely(mean - self._base - self._tolerance, _DOUBTFUL):
+            self.move(self._exact * math.exp(_DOWN))
+            self._resume = None
+            self._begin_window(before)
+        self._others += len(idle)
+        idle.clear()
+
+    def _logarithms(self, latencies: Sequence[float]) -> list[float]:
+        least = self._least
+        shortest = math.log(least)
+        return [math.log(each) if each > least else shortest for each in latencies]
+
+    def _measure(self, latencies: list[float]) -> float:
+        """The mean of their logarithms; notes how many there are, and how they spread."""
+        self._count = count = len(latencies)
+        if not self._weight:
+            self._least = max(_FLOOR, sorted(latencies)[count // 2] * _SHORT)
+        logarithms = self._logarithms(latencies)
+        mean = sum(logarithms) / count
+        spread = math.sqrt(sum((each - mean) ** 2 for each in logarithms) / count)
+        if not math.isfinite(mean):
+            return mean
+        if self._weight:
+            self._spread += (spread - self._spread) * _FRESH
+        else:
+            self._base, self._spread, self._base_spread = mean, spread, spread
+            self._base_above_least = mean - math.log(self._least)
+        return mean
 
     def _noise(self, spread: float) -> float:
         """Variance of a difference between this window's mean and the base."""
@@ -216,6 +297,13 @@ class AdaptiveLimit(MovingLimit):
     def _seems_to_queue(self, mean: float) -> bool:
         noise = self._noise(self._spread)
         return mean - self._base > max(self._tolerance, _DOUBTFUL * math.sqrt(noise))
+
+    # --- the scale ------------------------------------------------------------------------------------
+
+    def _follow_scale(self) -> None:
+        """Keep the bound of short latencies where it was beside the base."""
+        if abs(self._base - math.log(self._least) - self._base_above_least) > _MOVED:
+            self._least = max(_FLOOR, math.exp(self._base - self._base_above_least))
 
     # --- the base -------------------------------------------------------------------------------------
 
@@ -246,7 +334,8 @@ class AdaptiveLimit(MovingLimit):
             self._correct(mean)
             self._since_probe = self._probe_after
             return self._exact * math.exp(self._tolerance)
-        if fell < _FOLLOWS * follows:  # the latency is not the limit's doing
+        clear = self._spread * math.sqrt(2 / self._count) < follows  # else such a fall could not be seen
+        if clear and fell < _FOLLOWS * follows:  # the latency is not the limit's doing
             if self._is_unlikely(difference, _DOUBTFUL):
                 if self._suspected:  # twice: a queue that is still draining looks like this once
                     self._correct(mean)

@@ -56,5 +56,5 @@ class AIMDLimit(MovingLimit):
         elif self._settling:
             self._settling -= 1
         elif verdict is not Verdict.IGNORED:
-            self._settling = in_flight - 1
+            self._settling = max(0, in_flight - 1)
             self.move(min(self._exact, in_flight) * self._backoff)

@@ -74,7 +74,7 @@ class Gradient2Limit(MovingLimit):
         if self._settling:
             self._settling -= 1
             return
-        self._settling = in_flight - 1
+        self._settling = max(0, in_flight - 1)
         self.move(min(self._exact, in_flight) * _BACKOFF)
 
     def _average(self, latency: float) -> float:

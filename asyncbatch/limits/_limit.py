@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import sys
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, Protocol, final
 
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch.limits._drops import is_overload
+
+# More in flight than any event loop bears.
+_MOST: Final = 1_000_000
 
 
 class Verdict(Enum):
@@ -27,10 +32,11 @@ class Limit(Protocol):
 
     The engine asks for ``current`` between records, and tells ``observe`` how each ended that says something:
 
-    - not the rest of a batch once nothing more can start: fewer in flight than the limit allows say nothing of it,
-      unless they were dropped;
     - not records that succeeded without ever waiting;
     - not what spans a time in which the event loop stood still: frozen by Lambda, or held by a handler.
+
+    The first flight of a batch, which meets an idle backend, and its end, when nothing more can start, are told
+    with less than half of what was in flight: they are no evidence that the limit is used.
     """
 
     @property
@@ -44,7 +50,7 @@ class Limit(Protocol):
         Args:
             verdict: What it says.
             latency: Seconds from the handler's start to its end.
-            in_flight: Records in flight when it ended, itself included.
+            in_flight: Records in flight when it ended, itself included; less at the beginning and end of a batch.
         """
         ...
 
@@ -113,10 +119,12 @@ class MovingLimit:
         initial = checked_count("initial", initial)
         if not minimum <= initial <= maximum:
             raise InvalidOptionError("initial", f"must be from {minimum} to {maximum}, but is {initial}")
-        if drops is not None and (not callable(drops) or isinstance(drops, type)):
+        if drops is not None and (
+            not callable(drops) or isinstance(drops, type) or inspect.iscoroutinefunction(drops)
+        ):
             raise InvalidOptionError(
                 "drops",
-                f"must be a function of an exception, but is {drops!r:.50}",
+                f"must be a plain function of an exception, but is {drops!r:.50}",
                 "Write drops=lambda error: isinstance(error, Throttled).",
             )
         self.minimum: Final[int] = minimum
@@ -144,11 +152,19 @@ def checked_count(name: str, value: Any) -> int:
     """A number of records.
 
     Raises:
-        InvalidOptionError: it is no whole number from 1 on.
+        InvalidOptionError: it is no whole number from 1 to a million.
     """
-    if type(value) is not int or value < 1:
-        raise InvalidOptionError(name, f"must be a whole number from 1 on, but is {value!r:.50}")
+    if type(value) is not int or not 1 <= value <= _MOST:
+        raise InvalidOptionError(name, f"must be a whole number from 1 to {_MOST:,}, but is {shown(value)}")
     return value
+
+
+def shown(value: object) -> str:
+    """A wrong value, short enough for a message; Python refuses to write very long numbers."""
+    try:
+        return f"{value!r:.50}"
+    except ValueError:
+        return "a very long number"
 
 
 def checked_number(
@@ -166,11 +182,12 @@ def checked_number(
     Raises:
         InvalidOptionError: it is out of range, or no number.
     """
-    if type(value) in {int, float} and value > above and (value < below if most is None else value <= most):
+    is_number = type(value) is float or (type(value) is int and value <= sys.float_info.max)
+    if is_number and value > above and (value < below if most is None else value <= most):
         return float(value)
     wanted = f"between {above:g} and {below:g}"
     if most is not None:
         wanted = f"from above {above:g} to {most:g}"
     elif below == math.inf:
         wanted = f"above {above:g}"
-    raise InvalidOptionError(name, f"must be a number {wanted}, but is {value!r:.50}")
+    raise InvalidOptionError(name, f"must be a number {wanted}, but is {shown(value)}")

@@ -11,6 +11,8 @@ from asyncbatch.limits._limit import checked_count, checked_number
 # (epoll's grain), a busy loop gives a turn every ten, and the rate would otherwise fall short by as much each
 # time.
 _GRAIN: Final = 0.01
+# One record in thirty years: a float cannot count much slower.
+_LEAST: Final = 1e-9
 
 
 @final
@@ -34,24 +36,30 @@ class RateLimit:
     """
 
     def __init__(self, per_second: float, *, burst: int = 1) -> None:
-        self._interval: Final = 1 / checked_number("per_second", per_second, 0)
+        self._interval: Final = 1 / checked_number("per_second", per_second, _LEAST)
         self._burst: Final = checked_count("burst", burst)
         self._credit: Final = max((burst - 1) * self._interval, _GRAIN)
         self._due = -math.inf
 
-    def due(self, now: float) -> float:
-        """When the next record may start.
+    def take(self, now: float) -> float:
+        """Let a record start, if one is due.
 
         Args:
             now: The time, in seconds of the loop's clock.
-        """
-        if self._due > now + self._interval:  # only a clock that was set back, or another one, gives that
-            self._due = now
-        return self._due
 
-    def take(self, now: float) -> None:
-        """Note that a record starts."""
-        self._due = max(self._due, now - self._credit) + self._interval
+        Returns:
+            When it is due: if that is later than now, it may not start yet, and nothing was taken.
+        """
+        due = self._due
+        if due > now + self._interval:  # only a clock that was set back, or another one, gives that
+            due = now
+        if due <= now:
+            self._due = max(due, now - self._credit) + self._interval
+        return due
+
+    def give_back(self) -> None:
+        """Take back the last record: it did not start after all."""
+        self._due -= self._interval
 
     def __repr__(self) -> str:
         burst = f", burst={self._burst}" if self._burst > 1 else ""

@@ -22,6 +22,7 @@ from typing import Any, Final, NoReturn, TypeVar, TypeVarTuple
 
 from asyncbatch._errors import AsyncBatchError
 from asyncbatch._loop import is_inside_loop, refuse_running_loop
+from asyncbatch._scheduler import Run
 from asyncbatch.testing._clock import Killed, VirtualTime
 from asyncbatch.testing._schedules import ScheduleName, schedule_of, take_turn
 
@@ -167,7 +168,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if self._held_back:
             self._ready.extend(self._held_back)
             self._held_back.clear()
-        elif timeout is None:
+        elif timeout is None or self._is_only_watched():
             self._give_up(DeadlockError(time.now, self._tasks()))
         elif timeout > 0:
             self._move_to(self._scheduled[0].when())
@@ -178,6 +179,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if self._schedule is not None:
             self._add_timers_that_are_due()
             self._held_back = take_turn(self._schedule, self._ready)
+
+    def _is_only_watched(self) -> bool:
+        """Whether nothing is to come but a run's looks at the clock, which never end by themselves."""
+        return (
+            not self._ready
+            and bool(self._scheduled)
+            and _is_look(self._scheduled[0])
+            and all(_is_look(timer) or timer.cancelled() for timer in self._scheduled)
+        )
 
     def _move_to(self, when: float) -> None:
         try:
@@ -343,6 +353,14 @@ def forget(task: Any) -> None:
 
 
 _ASYNCIO: Final = str(Path(asyncio.__file__).parent)
+
+
+# A run's look at the clock, by which it finds out whether the loop stood still.
+_LOOK: Final = Run._beat  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - that is the one
+
+
+def _is_look(timer: Any) -> bool:
+    return getattr(timer._callback, "__func__", None) is _LOOK  # noqa: SLF001 - there is no other mark
 
 
 def _describe(task: asyncio.Task[Any]) -> str:

@@ -136,11 +136,11 @@ def drive(lanes: Lanes, ledger: Ledger, model: Model, limit: int, data: st.DataO
         model.ended[position] = data.draw(st.booleans())
         if not model.ended[position]:
             ledger.fail(position, FailureReason.RAISED)
-        exhausted = lanes.exhausted
+        exhausted = not lanes.left
         lanes.settle(position, model.ended[position])
         if exhausted:
             assert model.next() == {None}, "nothing was to be left, however records ended"
-    assert lanes.exhausted
+    assert not lanes.left
     check_reasons(model, ledger)
 
 
@@ -258,7 +258,7 @@ def test_a_failure_holds_back_all_that_stands_after_it_and_nothing_before() -> N
     fail(lanes, 2)  # at position 2: 3, 5 (lane b) and 6 (lane c) may not start, 1 is in flight
     succeed(lanes, 1)
     assert lanes.take() is None
-    assert lanes.exhausted
+    assert not lanes.left
     assert ledger.skips[4] is SkipReason.LANE_HALTED
     assert {p: ledger.skips[p] for p in (3, 5, 6)} == dict.fromkeys((3, 5, 6), SkipReason.BATCH_HALTED)
 
@@ -315,7 +315,7 @@ def test_nothing_is_held_back_where_records_are_alone() -> None:
     assert taken(lanes) == [0, 1, 2]
     fail(lanes, 0)
     assert ledger.skips == {}
-    assert lanes.exhausted
+    assert not lanes.left
 
 
 def test_copies_of_one_record_share_a_lane() -> None:
@@ -455,7 +455,7 @@ def test_a_record_without_a_lane_halts_the_batch_behind_it_where_that_is_the_sco
     assert lanes.take() == 0
     succeed(lanes, 0)
     assert lanes.take() is None
-    assert lanes.exhausted
+    assert not lanes.left
     assert list(ledger.failures) == [1, 3]
     assert ledger.skips == {2: SkipReason.BATCH_HALTED}
 

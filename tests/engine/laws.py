@@ -232,7 +232,8 @@ def _skipped_for_nothing(seen: Seen, outcome: Skipped, bad: list[int]) -> Iterat
         yield f"{position} was held back, but nothing failed before it in its lane"
     if outcome.reason is SkipReason.BATCH_HALTED and not before:
         yield f"{position} was held back, but nothing failed before it"
-    if outcome.reason is SkipReason.DEADLINE and seen.took < case.seal_after - EPSILON:
+    in_time = seen.took < case.seal_after - EPSILON and case.rate is None  # or it was due after the deadline
+    if outcome.reason is SkipReason.DEADLINE and in_time:
         yield f"{position} was skipped by the deadline at {seen.took}"
     if outcome.reason is SkipReason.STOPPED:
         yield f"{position} was skipped by a stop that nobody asked for"

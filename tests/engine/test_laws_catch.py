@@ -10,6 +10,7 @@ from defects import mutated
 from histories import draw, live_through
 
 from asyncbatch import EventSource, _invocation, _lanes
+from asyncbatch._follower import Follower
 from asyncbatch._lanes import PositionLanes, SingleLanes, _QueuedLanes
 from asyncbatch._loop import KeptLoop
 from asyncbatch._report import BatchReport
@@ -71,26 +72,26 @@ MUTANTS = {
         laws.the_limit_is_reached,
     ),
     "the limit is followed one record late": (
-        Run._settle,
-        "self._limit = self._follower.succeeded(position, self._used())",
-        "self._limit = self._follower.current; self._follower.succeeded(position, self._used())",
+        Follower._observe,
+        "    return self.current",
+        "    return old",
         laws.in_flight_is_never_above_the_limit,
     ),
     "a limit that rises is not used": (
         Run._settle,
-        "self._limit = self._follower.succeeded(position, self._used())",
-        "self._limit = min(self._limit, self._follower.succeeded(position, self._used()))",
+        "self._limit = self._follower.succeeded(",
+        "self._follower.succeeded(",
         laws.the_limit_is_reached,
     ),
     "records start ahead of the rate": (
-        RateLimit.due,
-        "return self._due",
-        "return self._due - self._interval / 2",
+        RateLimit.take,
+        "due = self._due",
+        "due = self._due - self._interval / 2",
         laws.the_rate_is_kept,
     ),
     "a pause for the rate is longer than the run": (
         Run._end_pause,
-        "self._lanes.exhausted or",
+        "self._lanes.left and",
         "",
         laws.the_return_waits_for_nothing_but_records,
     ),

@@ -1,11 +1,19 @@
 """The recommended limit on simulated backends, in virtual time: it finds the knee, and follows it."""
 
+import asyncio
+import copy
 import logging
+import math
+import pickle
+import random
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from asyncbatch.limits import AdaptiveLimit, AIMDLimit, Gradient2Limit
-from asyncbatch.testing import SimulatedBackend
+from asyncbatch import BatchEngine
+from asyncbatch.limits import AdaptiveLimit, AIMDLimit, Gradient2Limit, Verdict
+from asyncbatch.testing import SimulatedBackend, run_virtual, sqs_event
 from benchmarks.trials import live
 
 pytestmark = pytest.mark.usefixtures("silence")
@@ -25,12 +33,14 @@ def assert_at_the_knee(trial):
     assert trial.inflation <= 1.5, f"{trial.inflation:.2f} times the base latency"
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("servers", [5, 10, 20])
-def test_it_is_at_the_knee_within_500_samples_and_stays(servers, seed):
-    trial = live(AdaptiveLimit(), SimulatedBackend(servers, seed=seed), 2_000)
-    assert_at_the_knee(trial.part(500, 1_000))
-    assert_at_the_knee(trial.part(1_000, 1_900))
+@pytest.mark.parametrize("servers", [5, 10, 20, 50])
+def test_it_is_at_the_knee_within_500_samples_and_stays(servers):
+    """Chance may mislead it once in twelve lives, and not far: so few samples, so widely spread."""
+    trials = [live(AdaptiveLimit(), SimulatedBackend(servers, seed=seed), 2_000) for seed in SEEDS]
+    parts = [part for trial in trials for part in (trial.part(500, 1_000), trial.part(1_000, 1_900))]
+    assert sum(part.use < 0.9 or part.inflation > 1.5 for part in parts) <= 1
+    assert min(part.use for part in parts) >= 0.75
+    assert max(part.inflation for part in parts) <= 1.7
 
 
 def test_measured_throughput_agrees_with_what_the_servers_did():
@@ -81,7 +91,7 @@ def test_an_outage_brings_it_to_the_minimum_within_50_samples_and_it_comes_back(
 def test_it_does_not_drive_a_backend_into_refusing(seed):
     trial = live(AdaptiveLimit(), SimulatedBackend(20, queue_limit=10, seed=seed), 4_000)
     assert trial.drops < 0.02
-    assert trial.part(500, 3_900).use >= 0.85
+    assert trial.part(1_000, 3_900).use >= 0.9
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -114,11 +124,111 @@ def test_what_it_has_learnt_outlives_the_batch():
     assert_at_the_knee(live(limit, backend, 500).part(0, 400))
 
 
-def test_batches_smaller_than_the_limit_teach_nothing():
-    limit, backend = AdaptiveLimit(initial=30), SimulatedBackend(20)
+def test_batches_smaller_than_the_limit_do_not_raise_it():
+    limit, backend = AdaptiveLimit(initial=30), SimulatedBackend(100)
     for _ in range(200):
         live(limit, backend, 25)
-    assert limit.current == 30
+    assert limit.current <= 30
+
+
+def test_batches_of_a_hundred_teach_it_a_knee_of_twenty():
+    limit, backend = AdaptiveLimit(), SimulatedBackend(20)
+    for _ in range(60):
+        live(limit, backend, 100)
+    assert 16 <= limit.current <= 40
+
+
+def test_it_falls_with_the_knee_also_where_no_batch_is_large_enough_to_use_it():
+    limit, backend = AdaptiveLimit(initial=60), SimulatedBackend(60)
+    for _ in range(40):
+        live(limit, backend, 80)
+    backend.resize(5)
+    for _ in range(100):
+        live(limit, backend, 80)
+    assert limit.current <= 15
+
+
+def throughput(limit, handler, batches=20, size=1_000, **options):
+    """Records per second that succeeded, over batches that share the limit."""
+    engine, seconds, done = BatchEngine(concurrency=limit, **options), 0.0, 0
+    for _ in range(batches):
+        report = run_virtual(engine.process(sqs_event([{}] * size), handler))
+        seconds += report.duration
+        done += len(report.succeeded)
+    return done / seconds
+
+
+@pytest.mark.parametrize("share", [0.002, 0.01, 0.05])
+def test_records_that_time_out_for_reasons_of_their_own_do_not_starve_the_others(share):
+    rng = random.Random(1)
+
+    async def handler(record):
+        await asyncio.sleep(100 if rng.random() < share else rng.expovariate(100))
+
+    adaptive = throughput(AdaptiveLimit(), handler, record_timeout=0.3)
+    assert adaptive >= throughput(100, handler, record_timeout=0.3)
+
+
+def test_errors_that_look_like_throttling_and_come_at_every_limit_are_found_to_be_usual():
+    rng = random.Random(1)
+
+    async def handler(record):
+        await asyncio.sleep(0.001)
+        if rng.random() < 0.05:
+            raise TimeoutError
+        await asyncio.sleep(rng.expovariate(100))
+
+    limit = AdaptiveLimit()
+    throughput(limit, handler)
+    assert limit.current >= 10
+
+
+def test_hits_and_misses_of_a_cache_do_not_make_it_run_away():
+    rng, backend = random.Random(1), SimulatedBackend(20, 0.1)
+
+    async def handler(record):
+        if rng.random() < 0.5:
+            await asyncio.sleep(0.001)
+        else:
+            await backend.call()
+
+    limit = AdaptiveLimit()
+    throughput(limit, handler, batches=1, size=10_000)
+    assert limit.current <= 300
+
+
+def test_nonsense_does_not_poison_it():
+    limit, backend = AdaptiveLimit(), SimulatedBackend(20)
+    for latency in (math.nan, math.inf, -1.0, 0.0, 1e300):
+        for _ in range(100):
+            limit.observe(Verdict.SUCCESS, latency, limit.current)
+    live(limit, backend, 3_000)
+    trial = live(limit, backend, 3_000)
+    assert trial.use >= 0.9
+    assert trial.inflation <= 2
+
+
+def test_threads_may_share_it():
+    limit = AdaptiveLimit()
+
+    def work():
+        for _ in range(20_000):
+            limit.observe(Verdict.SUCCESS, 0.01, limit.current)
+
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            for done in [pool.submit(work) for _ in range(3)]:
+                done.result()
+    finally:
+        sys.setswitchinterval(switch)
+    assert 1 <= limit.current <= 1_000
+
+
+def test_it_can_be_copied():
+    assert copy.deepcopy(AdaptiveLimit(9)).current == 9
+    assert pickle.loads(pickle.dumps(AdaptiveLimit(9))).current == 9
 
 
 @pytest.mark.parametrize("kind", [AIMDLimit, Gradient2Limit])

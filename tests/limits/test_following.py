@@ -8,7 +8,16 @@ import pytest
 from asyncbatch import BatchEngine, InvalidOptionError, batch_handler, threaded
 from asyncbatch.hooks import BatchStarted, LimitChanged
 from asyncbatch.limits import AdaptiveLimit, AIMDLimit, FixedLimit, Verdict
-from asyncbatch.testing import kinesis_event, run_virtual, sqs_event
+from asyncbatch.testing import DeadlockError, kinesis_event, run_virtual, sqs_event
+
+
+class Unreadable:
+    observe = is_drop = print
+
+    @property
+    def current(self):
+        raise RuntimeError
+
 
 EAGER = pytest.mark.parametrize("eager", [True, False])
 
@@ -47,31 +56,54 @@ def process(engine, handler, size, **options):
     return run_virtual(engine.process(sqs_event([{"n": at} for at in range(size)]), handler, **options))
 
 
+class Awaited(Diary):
+    async def observe(self, verdict, latency, in_flight):
+        pass
+
+
 async def waits(record):
     await asyncio.sleep(0.1)
 
 
 @EAGER
-def test_successes_are_told_until_nothing_more_can_start(eager):
-    """Ten records at three: the last two are fewer than the limit, and say nothing of it."""
+def test_the_first_flight_and_the_end_of_a_batch_are_told_as_no_evidence(eager):
+    """Ten records at three: the first three meet an idle backend; the last have fewer and fewer beside them."""
 
     async def one_after_another(record):
         await asyncio.sleep(0.1 + record.json()["n"] / 64)
 
     limit = Diary(3)
     process(BatchEngine(concurrency=limit, eager=eager), one_after_another, 10)
-    assert limit.told == [(Verdict.SUCCESS, 0.1 + n / 64, 3) for n in range(8)]
+    first, full, last = [1, 1, 1], [3, 3, 3, 3, 3], [1, 1]
+    assert limit.told == [
+        (Verdict.SUCCESS, 0.1 + n / 64, told) for n, told in enumerate([*first, *full, *last])
+    ]
 
 
 @EAGER
-def test_drops_are_told_also_at_the_end_of_a_batch(eager):
+def test_drops_are_told_with_what_was_in_flight_also_at_the_end_of_a_batch(eager):
     async def refused(record):
         await asyncio.sleep(0.1)
         raise ConnectionError
 
     limit = Diary(5)
     process(BatchEngine(concurrency=limit, eager=eager), refused, 3)
-    assert limit.told == [(Verdict.DROPPED, 0.1, left) for left in (3, 2, 1)]
+    assert limit.told == [(Verdict.DROPPED, 0.1, 3)] * 3
+
+
+def test_a_drop_that_others_have_overtaken_is_none():
+    """Record 0 times out while others come and go; record 9 is as slow as those beside it."""
+
+    async def handler(record):
+        number = record.json()["n"]
+        await asyncio.sleep(5.0 if number == 0 else 0.1)
+        if number in {0, 9}:
+            raise ConnectionError
+
+    limit = Diary(2)
+    process(BatchEngine(concurrency=limit), handler, 20)
+    assert limit.verdicts.count(Verdict.DROPPED) == 1
+    assert limit.told[-1] == (Verdict.IGNORED, 5.0, 2)
 
 
 @EAGER
@@ -138,7 +170,21 @@ def test_what_spans_a_freeze_says_nothing():
     limit = Diary(3)
     process(BatchEngine(concurrency=limit), handler, 12)
     assert all(latency == 1.0 for _, latency, _ in limit.told)
-    assert len(limit.told) == 12 - 2 - 2
+    assert len(limit.told) == 12 - 2
+
+
+def test_what_ends_before_the_late_look_at_the_clock_says_nothing_either():
+    """Three end in the very turn in which the loop goes on."""
+
+    async def handler(record):
+        if record.json()["n"] == 3:
+            await asyncio.sleep(0.3)
+            asyncio.get_running_loop().hold(5.0)
+        await asyncio.sleep(0.31)
+
+    limit = Diary(4)
+    process(BatchEngine(concurrency=limit), handler, 4)
+    assert limit.told == []
 
 
 def test_timeouts_that_a_freeze_made_say_nothing():
@@ -197,7 +243,7 @@ def test_lanes_hold_back_more_than_the_limit():
     limit = Diary(5)
     event = kinesis_event([{}] * 4, keys=["one"] * 4)
     run_virtual(BatchEngine(concurrency=limit).process(event, waits))
-    assert limit.told == [(Verdict.SUCCESS, 0.1, 1)] * 3
+    assert [in_flight for _, _, in_flight in limit.told] == [0] * 4
 
 
 def test_engines_and_invocations_share_what_is_learnt():
@@ -290,10 +336,30 @@ def test_a_fixed_limit_is_a_number():
         (object(), "Limits are objects"),
         (Diary(0), "must be a whole number from 1 on, or a limit, but is"),
         (Diary("3"), "must be a whole number from 1 on, or a limit, but is"),
+        (Unreadable(), "must be a whole number from 1 on, or a limit, but is"),
+        (Awaited(3), "must be a whole number from 1 on, or a limit, but is"),
+        (-(10**5_000), "a very long number"),
     ],
-    ids=["a class", "an object", "a limit of 0", "a limit of text"],
+    ids=[
+        "a class",
+        "an object",
+        "a limit of 0",
+        "a limit of text",
+        "one that raises",
+        "async",
+        "a long number",
+    ],
 )
 def test_what_is_no_limit_is_refused(wrong, text):
     with pytest.raises(InvalidOptionError, match="concurrency:") as caught:
         BatchEngine(concurrency=wrong)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("limit", [3, Diary(3)], ids=["fixed", "moving"])
+def test_a_handler_that_waits_for_ever_is_a_deadlock_in_virtual_time(limit):
+    async def waits_for_ever(record):
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(DeadlockError):
+        process(BatchEngine(concurrency=limit), waits_for_ever, 2)
