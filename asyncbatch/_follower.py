@@ -37,9 +37,9 @@ class Follower:
         "_first_end",
         "_last_latency",
         "_last_start",
+        "_late",
         "_ledger",
         "_limit",
-        "_next_beat",
         "_tail_from",
         "_trusted",
         "current",
@@ -52,7 +52,7 @@ class Follower:
         self._ledger = ledger
         self._changed = changed
         self._trusted = -math.inf  # samples that started before this are not
-        self._next_beat = math.inf
+        self._late = math.inf  # when the next beat is late
         # Whoever starts between these two has company for as long as it runs. (Who ends between two moments would
         # be a choice of the quick.)
         self._first_end = math.inf
@@ -70,12 +70,13 @@ class Follower:
         Returns:
             When to call again.
         """
-        self._look(now)
-        self._next_beat = now + _BEAT
-        return self._next_beat
+        if now > self._late:
+            self._trusted = now
+        self._late = now + 2 * _BEAT
+        return now + _BEAT
 
     def succeeded(self, started: float | None, ended: float, in_flight: int, left: int) -> int:
-        """Tell the limit of a success.
+        """Tell the limit of a success. Paid per record: nothing here is a call that need not be one.
 
         Args:
             started: When its handler started.
@@ -86,17 +87,25 @@ class Follower:
         Returns:
             What the limit is now.
         """
-        if started is None or not self._is_trusted(started, ended):
-            return self.current
+        current = self.current
+        if ended > self._late:  # the beat itself may come later in this turn
+            self._trusted = ended
+        if started is None or started < self._trusted:
+            return current
+        latency = ended - started
         if started >= self._last_start:
-            self._last_start, self._last_latency = started, ended - started
-        if left < self.current and ended < self._tail_from:
+            self._last_start, self._last_latency = started, latency
+        if left < current and ended < self._tail_from:
             self._tail_from = ended
-        if started < self._first_end:
+        if started < self._first_end or started >= self._tail_from:
             self._first_end = min(self._first_end, ended)
-        elif started < self._tail_from:
-            return self._observe(_SUCCESS, ended - started, in_flight)
-        return self._observe(_SUCCESS, ended - started, (in_flight - 1) // 2)
+            in_flight = (in_flight - 1) // 2
+        limit = self._limit
+        try:
+            limit.observe(_SUCCESS, latency, in_flight)
+        except Exception as error:  # noqa: BLE001 - records are not to suffer from a limit's mistake
+            return self._blame("observe", error)
+        return current if limit.current == current else self._follow()
 
     def failed(self, position: int, in_flight: int) -> int:
         """Tell the limit of a failure; return what it is now."""
@@ -106,7 +115,9 @@ class Follower:
             ledger.ended[position],
             ledger.failures.get(position),
         )
-        if failure is None or started is None or ended is None or not self._is_trusted(started, ended):
+        if ended is not None and ended > self._late:
+            self._trusted = ended
+        if failure is None or started is None or ended is None or started < self._trusted:
             return self.current
         self._first_end = min(self._first_end, ended)
         verdict = Verdict.IGNORED
@@ -121,7 +132,11 @@ class Follower:
             logger.exception("%s.is_drop raised: the failure counts as no drop", type(self._limit).__name__)
         if verdict is Verdict.DROPPED and self._is_overtaken(started, ended - started):
             verdict = Verdict.IGNORED
-        return self._observe(verdict, ended - started, in_flight)
+        try:
+            self._limit.observe(verdict, ended - started, in_flight)
+        except Exception as error:  # noqa: BLE001 - see above
+            return self._blame("observe", error)
+        return self._follow()
 
     def _is_overtaken(self, started: float, latency: float) -> bool:
         """Whether a record that started later has succeeded in half the time: then it was not the limit's doing.
@@ -131,27 +146,19 @@ class Follower:
         """
         return started <= self._last_start and 2 * self._last_latency <= latency
 
-    def _look(self, now: float) -> None:
-        if now > self._next_beat + _BEAT:
-            self._trusted = now
-
-    def _is_trusted(self, started: float, ended: float) -> bool:
-        """Whether the loop did not stand still meanwhile; handlers may end before the beat that is late."""
-        self._look(ended)
-        return started >= self._trusted
-
-    def _observe(self, verdict: Verdict, latency: float, in_flight: int) -> int:
-        limit, old = self._limit, self.current
+    def _follow(self) -> int:
+        old = self.current
         try:
-            limit.observe(verdict, latency, in_flight)
-            if limit.current == old:
-                return old
-            self.current = current_of(limit)
-        except Exception:  # records are not to suffer from a limit's mistake
-            logger.exception("%s.observe raised: the limit stays at %d", type(limit).__name__, old)
-            return old
+            self.current = current_of(self._limit)
+        except Exception as error:  # noqa: BLE001 - see above
+            return self._blame("current", error)
         if self._changed is not None and self.current != old:
             self._changed(old, self.current)
+        return self.current
+
+    def _blame(self, what: str, error: Exception) -> int:
+        name = type(self._limit).__name__
+        logger.error("%s.%s raised: the limit stays at %d", name, what, self.current, exc_info=error)
         return self.current
 
 

@@ -624,8 +624,9 @@ class Run:
                 if self._tell_success is not None:
                     self._tell_success(position, True)  # noqa: FBT003 - once per record
                 if self._follower is not None:
-                    begun = ledger.started[position]
-                    self._limit = self._follower.succeeded(begun, now, self._used(), self._lanes.left)
+                    in_flight = len(live) + 1 if self._admitting and not self._paused else self._used()
+                    begun, left = ledger.started[position], self._lanes.left
+                    self._limit = self._follower.succeeded(begun, now, in_flight, left)
             else:
                 self._did_not_succeed(position)
         except BaseException as error:  # noqa: BLE001 - our own error must not leave the run waiting

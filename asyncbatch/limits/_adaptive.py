@@ -113,10 +113,9 @@ class AdaptiveLimit(MovingLimit):
     ) -> None:
         super().__init__(initial, minimum, maximum, drops, default=_INITIAL)
         self._tolerance: Final = math.log(checked_number("tolerance", tolerance, 1))
-        # The window: latencies, the sum of what was in flight, and when it ends; latencies with little in flight;
-        # how many others were no drops; of all those, how many the shares know of. At its end, how many it had.
+        # The window: latencies, how many end it, and latencies with little in flight; how many others were no
+        # drops; of all those, how many the shares know of. At its end, how many it had.
         self._latencies: list[float] = []
-        self._in_flight = 0
         self._wanted = _FIRST_WINDOW
         self._idle: list[float] = []
         self._others = 0
@@ -158,10 +157,10 @@ class AdaptiveLimit(MovingLimit):
                 if len(self._idle) >= self._wanted:
                     self._once(self._end_idle_window)
             else:
-                self._latencies.append(latency)
-                self._in_flight += in_flight
-                if len(self._latencies) >= self._wanted:
-                    self._once(self._end_window)
+                latencies = self._latencies
+                latencies.append(latency)
+                if len(latencies) >= self._wanted:
+                    self._once(partial(self._end_window, in_flight))
         elif verdict is Verdict.DROPPED:
             self._once(partial(self._drop, in_flight))
         else:
@@ -218,11 +217,11 @@ class AdaptiveLimit(MovingLimit):
         self._pass_on()
         self._latencies.clear()
         self._idle.clear()
-        self._in_flight = self._others = self._passed_on = 0
+        self._others = self._passed_on = 0
         self._was_cut = False
         self._settling = settling
 
-    def _end_window(self) -> None:
+    def _end_window(self, in_flight: int) -> None:
         if len(self._latencies) < self._wanted:  # another thread has ended it
             return
         before = self.current
@@ -238,7 +237,7 @@ class AdaptiveLimit(MovingLimit):
                 self._in_doubt = True  # look again: the window goes on
                 self._wanted = 2 * self._count
                 return
-            limit = self._after_window(mean)
+            limit = self._after_window(mean, in_flight)
         self.move(limit)
         self._follow_scale()
         wanted = (self._spread / _PRECISION) ** 2
@@ -265,8 +264,8 @@ class AdaptiveLimit(MovingLimit):
 
     def _logarithms(self, latencies: Sequence[float]) -> list[float]:
         least = self._least
-        shortest = math.log(least)
-        return [math.log(each) if each > least else shortest for each in latencies]
+        shortest, log = math.log(least), math.log
+        return [log(each) if each > least else shortest for each in latencies]
 
     def _measure(self, latencies: list[float]) -> float:
         """The mean of their logarithms; notes how many there are, and how they spread."""
@@ -275,7 +274,7 @@ class AdaptiveLimit(MovingLimit):
             self._least = max(_FLOOR, sorted(latencies)[count // 2] * _SHORT)
         logarithms = self._logarithms(latencies)
         mean = sum(logarithms) / count
-        spread = math.sqrt(sum((each - mean) ** 2 for each in logarithms) / count)
+        spread = math.sqrt(max(0.0, sum([each * each for each in logarithms]) / count - mean * mean))
         if not math.isfinite(mean):
             return mean
         if self._weight:
@@ -350,17 +349,16 @@ class AdaptiveLimit(MovingLimit):
             return min(resume, self._exact * math.exp(self._tolerance))
         return resume
 
-    def _after_window(self, mean: float) -> float:
+    def _after_window(self, mean: float, in_flight: int) -> float:
         """Step up or down by how far the latency is from the base; now and then, begin a probe."""
         self._learn(mean)
-        used = self._in_flight / self._count
-        free = used < _USED * self.current  # it is not the limit that holds the records back
+        free = in_flight < _USED * self.current  # it is not the limit that holds the records back
         step = self._step(mean)
         limit = self._exact * math.exp(step)
         if step > 0:
             limit = self._exact if free else self._below_ceiling(limit)
         elif step < 0 and free:
-            limit = min(self._exact, used * math.exp(step))
+            limit = min(self._exact, in_flight * math.exp(step))
         self._full = mean
         if self._since_probe >= self._probe_after and not (self._doubling or free):
             self._resume = limit

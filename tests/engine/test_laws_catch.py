@@ -72,9 +72,9 @@ MUTANTS = {
         laws.the_limit_is_reached,
     ),
     "the limit is followed one record late": (
-        Follower._observe,
-        "    return self.current",
-        "    return old",
+        Follower._follow,
+        "    return self.current\n",
+        "    return old\n",
         laws.in_flight_is_never_above_the_limit,
     ),
     "a limit that rises is not used": (
