@@ -1,7 +1,9 @@
 """How many records may be in flight, or start in a second, where a fixed number is not what is wanted.
 
 Give one to ``concurrency``; the object keeps what it has learnt over warm invocations, and engines that share it
-share that. Each of two runs at the same time may have as many in flight as the limit says.
+share that. Each of two runs at the same time may have as many in flight as the limit says, and each of Lambda's
+environments has a limit of its own. For a quota in calls per second there is `RateLimit`, the engine's
+``rate_limit``: a limit would have to find it out by refusals.
 
 | limit | for |
 |---|---|

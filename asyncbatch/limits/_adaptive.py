@@ -85,11 +85,14 @@ class AdaptiveLimit(MovingLimit):
       in probes, windows at 0.7 of the limit. (The least latency seen, which is usual, falls with every sample.)
       If the latency does not fall with the limit, the base itself has changed;
     - a drop lowers the limit at once, and makes growth careful near the place where it happened; where most is
-      dropped, an outage, the limit goes to the minimum, and doubles again when calls succeed.
+      dropped, an outage, the limit goes to the minimum, and doubles again when calls succeed. Drops that happen
+      at every limit are found out, and do not count.
 
-    It holds between 0.9 and 1.5 times the knee. Nothing in it depends on a clock, so that freezing does not
-    disturb it. From a cold start it needs about 300 samples, from batches larger than the limit: the end of a
-    batch is no evidence.
+    It holds between 0.9 and 1.5 times the knee, from about 300 samples on. Nothing in it depends on a clock, so
+    that freezing does not disturb it. The beginning and the end of a batch show no more than half of what a limit
+    does: batches of more than twice the limit raise it, smaller ones only lower it. Where batches are small and
+    the backend is not, a number is the better choice; so it is where most calls are answered at once and the rest
+    slowly, as by a cache: their queue hides in the difference, and the limit gets several times too high.
 
     Args:
         initial: The limit of the first batch; None for 4: low, so that the first latencies are free of a queue.

@@ -242,3 +242,19 @@ def test_aimd_is_for_backends_that_refuse():
     trial = live(AIMDLimit(), SimulatedBackend(20, queue_limit=10), 8_000).part(1_000, 7_900)
     assert trial.use >= 0.9
     assert trial.drops < 0.05
+
+
+def test_where_lanes_hold_the_records_back_a_long_latency_lowers_it_to_less_than_they_use():
+    limit, lowest = AdaptiveLimit(initial=20), 20
+    for latency in (0.01, 0.1):
+        for _ in range(200):
+            limit.observe(Verdict.SUCCESS, latency, min(12, limit.current))
+            lowest = min(lowest, limit.current)
+    assert lowest < 12
+
+
+def test_a_window_that_another_thread_has_ended_is_not_ended_again():
+    limit = AdaptiveLimit()
+    limit._end_window(4)
+    limit._end_idle_window()
+    assert limit.current == 4
