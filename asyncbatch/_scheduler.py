@@ -9,7 +9,7 @@ What decides the shape of this file was measured; the traps are:
 
 - a handler runs *inside* the constructor of an eager task, so starting is a loop, never a recursion;
 - a task copies the context it is created in, which may be that of a record that just ended: each record gets a
-  copy of the run's own;
+  copy of the run's own, in which nothing runs, because what a hook or a finalizer sets would reach later records;
 - `KeyboardInterrupt` and `SystemExit` leave every other task pending if they escape from a task.
 """
 
@@ -432,14 +432,14 @@ class Run:
         self._in_flight = len(self._live) + 1
         if not self._eager:
             self._slice_ends = self._time() + _SLICE
-        self._handles["slice"] = self._loop.call_soon(self._open_slice, context=self._context)
+        self._handles["slice"] = self._loop.call_soon(self._open_slice, context=self._context.copy())
 
     def _pause_until(self, due: float) -> None:
         """Wait until the rate limit lets the next record start."""
         self._paused = True
         self._in_flight = 0
         self._slice_ends = due + _SLICE  # being late is no sign of a busy loop
-        self._handles["slice"] = self._loop.call_at(due, self._open_slice, context=self._context)
+        self._handles["slice"] = self._loop.call_at(due, self._open_slice, context=self._context.copy())
 
     def _end_pause(self) -> None:
         """Do not wait for a slice in which nothing will start."""
@@ -515,7 +515,7 @@ class Run:
     def _expect_begin(self) -> None:
         """Look after tasks that were not started eagerly: cancelled before its first step, one ends silently."""
         if "begin" not in self._handles:
-            self._handles["begin"] = self._loop.call_soon(self._check_begun, context=self._context)
+            self._handles["begin"] = self._loop.call_soon(self._check_begun, context=self._context.copy())
 
     def _check_begun(self) -> None:
         # What was started before the last turn has had its first step by now; what is younger may not.
@@ -650,7 +650,7 @@ class Run:
         follower = self._follower
         if follower is not None:
             due = follower.beat(self._time())
-            self._handles["beat"] = self._loop.call_at(due, self._beat, context=self._context)
+            self._handles["beat"] = self._loop.call_at(due, self._beat, context=self._context.copy())
 
     def _tell_all(self, position: int, succeeded: bool) -> None:  # noqa: FBT001 - once per record
         """Let the lanes and the observer know how a record ended: its lane moves up or halts."""
@@ -675,7 +675,7 @@ class Run:
 
     def _set_timer(self) -> None:
         first = next(iter(self._expiries.values()))
-        self._handles["expiry"] = self._loop.call_at(first, self._on_timer, context=self._context)
+        self._handles["expiry"] = self._loop.call_at(first, self._on_timer, context=self._context.copy())
 
     def _on_timer(self) -> None:
         del self._handles["expiry"]
@@ -698,7 +698,7 @@ class Run:
         if task is not None:
             task.cancel()
             self._handles[position] = self._loop.call_later(
-                self._grace, self._cancel_until_ended, position, context=self._context
+                self._grace, self._cancel_until_ended, position, context=self._context.copy()
             )
 
 
