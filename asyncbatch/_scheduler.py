@@ -51,9 +51,6 @@ _FIRST_BURST: Final = 16
 # After the second cancellation a handler that obeys it needs this many turns of the loop to end.
 _LAST_TURNS: Final = 3
 
-# A view without its __init__, which would take as long again as making the object does, for every record.
-_new_view: Final[Callable[[type[Record[Any]]], Record[Any]]] = object.__new__
-
 _NONE_UNBEGUN: Final[tuple[list[int], list[int]]] = ([], [])
 _CANCELLED: Final = "cancelled by the handler"
 _PENDING_CANCELLATION: Final = "a cancellation was pending when the handler returned"
@@ -452,10 +449,10 @@ class Run:
     def _fill(self, now: float) -> None:  # noqa: C901, PLR0912, PLR0915 - the hot loop: a call per case would be paid per record
         """Start records while there is room, work and time. What stands in this loop is paid per record."""
         live, lanes, time, rate = self._live, self._lanes, self._time, self._rate
-        take = lanes.take
+        take, singles = lanes.take, lanes.singles
         context, attempt, eager = self._context, self._attempt, self._eager
         succeeded, started, ended = self._ledger.succeeded, self._ledger.started, self._ledger.ended
-        raws, view, reader = self._raws, None if self._judge else self._record_type, self._reader
+        raws, view, reader = self._raws, None if self._judge else self._record_type.unread, self._reader
         options, tell_success = self._task_options, self._tell_success
         slice_ends = self._slice_ends if self._room else now
         unbegun = self._unbegun[1]
@@ -469,7 +466,7 @@ class Run:
                 if rate is not None and not lanes.exhausted and (due := rate.due(now)) > now:
                     self._pause_until(due)
                     break
-                position = take()
+                position = take() if singles is None else next(singles, None)
                 if position is None:
                     self._admitting = not lanes.exhausted
                     break
@@ -481,15 +478,16 @@ class Run:
                 record: Any = raws[position]
                 if view is not None:
                     # What `Record.__init__` does, without the call: it would take half as long again.
-                    raw, record = record, _new_view(view)
+                    raw, record = record, view()
                     record.raw = raw
                     record.reader = reader
                     record._json = UNREAD  # noqa: SLF001 - see above
                 started[position] = now
                 task = Task(attempt(position, record), **options)
-                if task.done():  # it was started eagerly, and never waited
+                returned = self._returned == position
+                if returned or task.done():  # it was started eagerly, and never waited
                     ended[position] = now = time()
-                    if self._returned == position and not task.cancelling():
+                    if returned and not task.cancelling():
                         succeeded[position] = 1
                         if tell_success is not None:
                             tell_success(position, True)  # noqa: FBT003 - once per record
