@@ -301,7 +301,7 @@ class Run:
         if self._follower is not None:
             self._beat()
         self._open_slice()
-        if self._stop_at is not None and self.unsettled:
+        if self._stop_at is not None and (self._live or self._paused):
             self._handles["deadline"] = loop.call_at(self._stop_at, self._on_deadline, context=self._context)
 
     @property
