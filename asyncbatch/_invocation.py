@@ -39,6 +39,7 @@ from asyncbatch._sources import Ordering, SourceRules
 if TYPE_CHECKING:
     from asyncbatch._follower import Follower
     from asyncbatch.hooks import Hook, HookEvent
+    from asyncbatch.limits import Limit
 
 logger: Final = logging.getLogger("asyncbatch")
 
@@ -130,9 +131,12 @@ class Job:
         Args:
             state: What the lifespan yielded.
         """
-        options, rules, limit = self.options, self.batch.rules, self.options.limit
+        options, rules = self.options, self.batch.rules
         assert rules is not None, "a batch with records has a source"  # noqa: S101 - narrows a type
         assert self._lanes is not None, "begin has run"  # noqa: S101 - narrows a type
+        concurrency = options.concurrency
+        moving = None if isinstance(concurrency, int) else concurrency
+        limit = concurrency if isinstance(concurrency, int) else options.limit
         threads = None if self.bound.threads is None else Threads(limit)
         observer = _HookObserver(options.hooks, self.batch, rules, self.ledger) if options.hooks else None
         self.run = Run(
@@ -143,7 +147,7 @@ class Job:
             rules.record_type,
             options,  # from here on without keywords: the interpreter makes an object from them slowly
             limit,
-            self._follower(limit, threads, observer),
+            None if moving is None else self._follower(moving, limit, threads, observer),
             self.stop_at,
             threads,
             observer,
@@ -151,11 +155,10 @@ class Job:
         )
         return self.run
 
-    def _follower(self, limit: int, threads: Threads | None, observer: Observer | None) -> Follower | None:
-        """What follows a limit that moves; None where it stays."""
-        moving = self.options.concurrency
-        if isinstance(moving, int):
-            return None
+    def _follower(
+        self, moving: Limit, limit: int, threads: Threads | None, observer: Observer | None
+    ) -> Follower:
+        """What follows a limit that moves."""
         from asyncbatch._follower import Follower  # noqa: PLC0415 - only where a limit moves
 
         def changed(old: int, new: int) -> None:

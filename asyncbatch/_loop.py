@@ -38,6 +38,18 @@ _THAW_TURNS: Final = 2
 _LAST_TURNS: Final = 3
 
 
+# This process. To ask the system once per batch would take 1 % of a batch of ten; a forked child asks again.
+this_process: Final = [os.getpid()]
+
+
+def _after_fork() -> None:
+    this_process[0] = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 @final
 class Known:
     """What was on a loop before a run."""
@@ -80,7 +92,9 @@ class KeptLoop:
         # Async generators that were begun and not finished. Asyncio closes one when it is collected, in a task on
         # this loop: in a later invocation. Its `shutdown_asyncgens` spares none, and a lifespan is one.
         self._generators: Final[Collection[AsyncGenerator[Any, Any]]] = getattr(self.loop, "_asyncgens", ())
-        self._pid: Final = os.getpid()
+        # Asked without the weak set's own arithmetic, which takes a call.
+        self._begun: Final[Any] = getattr(self._generators, "data", self._generators)
+        self._pid: Final = this_process[0]
         # Nobody knows since when an adopted loop was idle.
         self._idle_since = -math.inf if self.adopted else self.time()
         self.closing = False
@@ -91,11 +105,11 @@ class KeptLoop:
     @property
     def forked(self) -> bool:
         """Whether this process inherited the loop: its selector is shared with the parent."""
-        return self._pid != os.getpid()
+        return self._pid != this_process[0]
 
     def is_usable(self) -> bool:
         """Whether it is this process's, and nobody closed it."""
-        return self._pid == os.getpid() and not self.loop.is_closed()
+        return self._pid == this_process[0] and not self.loop.is_closed()
 
     def run(self, start: Callable[[asyncio.AbstractEventLoop, Callable[[], None]], object]) -> None:
         """Run the loop until a callback stops it. No task of our own: it would cost two turns of the loop.
@@ -178,7 +192,7 @@ class KeptLoop:
     @property
     def is_clean(self) -> bool:
         """Whether there is nothing to tidy up, as far as can be told quickly."""
-        return not self.closing and _no_tasks() and not len(self._generators)
+        return not (self.closing or self._begun) and _no_tasks()
 
     def _leftovers(self, known: Known) -> list[asyncio.Task[Any]]:
         tasks = asyncio.all_tasks(self.loop) - known.tasks
@@ -371,10 +385,13 @@ def let_go_of_tasks(loop: asyncio.AbstractEventLoop) -> None:
     _buried[:] = filter(None, _buried)
 
 
+# The function that raises when there is none costs ten times as much.
+_running_loop: Final = asyncio._get_running_loop  # noqa: SLF001 - documented, underscore and all
+
+
 def is_inside_loop() -> bool:
     """Whether an event loop runs in this thread."""
-    # The function that raises when there is none costs ten times as much.
-    return asyncio._get_running_loop() is not None  # noqa: SLF001 - documented, underscore and all
+    return _running_loop() is not None
 
 
 def refuse_running_loop(entry: object, instead: str) -> None:
@@ -387,7 +404,7 @@ def refuse_running_loop(entry: object, instead: str) -> None:
     Raises:
         RunningLoopError: an event loop runs in this thread.
     """
-    if is_inside_loop():
+    if _running_loop() is not None:
         raise RunningLoopError(str(entry), instead)
 
 

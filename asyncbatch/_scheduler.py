@@ -9,7 +9,7 @@ What decides the shape of this file was measured; the traps are:
 
 - a handler runs *inside* the constructor of an eager task, so starting is a loop, never a recursion;
 - a task copies the context it is created in, which may be that of a record that just ended: each record gets a
-  copy of the run's own;
+  copy of the run's own, in which nothing runs, because what a hook or a finalizer sets would reach later records;
 - `KeyboardInterrupt` and `SystemExit` leave every other task pending if they escape from a task.
 """
 
@@ -50,9 +50,6 @@ _BURST: Final = 64
 _FIRST_BURST: Final = 16
 # After the second cancellation a handler that obeys it needs this many turns of the loop to end.
 _LAST_TURNS: Final = 3
-
-# A view without its __init__, which would take as long again as making the object does, for every record.
-_new_view: Final[Callable[[type[Record[Any]]], Record[Any]]] = object.__new__
 
 _NONE_UNBEGUN: Final[tuple[list[int], list[int]]] = ([], [])
 _CANCELLED: Final = "cancelled by the handler"
@@ -304,7 +301,7 @@ class Run:
         if self._follower is not None:
             self._beat()
         self._open_slice()
-        if self._stop_at is not None and self.unsettled:
+        if self._stop_at is not None and (self._live or self._paused):
             self._handles["deadline"] = loop.call_at(self._stop_at, self._on_deadline, context=self._context)
 
     @property
@@ -432,7 +429,7 @@ class Run:
         self._in_flight = len(self._live) + 1
         if not self._eager:
             self._slice_ends = self._time() + _SLICE
-        self._handles["slice"] = self._loop.call_soon(self._open_slice, context=self._context)
+        self._handles["slice"] = self._loop.call_soon(self._open_slice, context=self._context.copy())
 
     def _pause_until(self, due: float) -> None:
         """Wait until the rate limit lets the next record start; not if that is after the deadline."""
@@ -442,7 +439,7 @@ class Run:
         self._paused = True
         self._in_flight = 0
         self._slice_ends = due + _SLICE  # being late is no sign of a busy loop
-        self._handles["slice"] = self._loop.call_at(due, self._open_slice, context=self._context)
+        self._handles["slice"] = self._loop.call_at(due, self._open_slice, context=self._context.copy())
 
     def _end_pause(self) -> None:
         """Do not wait for a slice in which nothing will start."""
@@ -455,10 +452,10 @@ class Run:
     def _fill(self, now: float) -> None:  # noqa: C901, PLR0912, PLR0915 - the hot loop: a call per case would be paid per record
         """Start records while there is room, work and time. What stands in this loop is paid per record."""
         live, lanes, time, rate = self._live, self._lanes, self._time, self._rate
-        take = lanes.take
+        take, singles = lanes.take, lanes.singles
         context, attempt, eager = self._context, self._attempt, self._eager
         succeeded, started, ended = self._ledger.succeeded, self._ledger.started, self._ledger.ended
-        raws, view, reader = self._raws, None if self._judge else self._record_type, self._reader
+        raws, view, reader = self._raws, None if self._judge else self._record_type.unread, self._reader
         options, tell_success = self._task_options, self._tell_success
         slice_ends = self._slice_ends if self._room else now
         unbegun = self._unbegun[1]
@@ -472,7 +469,7 @@ class Run:
                 if rate is not None and lanes.left and (due := rate.take(now)) > now:
                     self._pause_until(due)
                     break
-                position = take()
+                position = take() if singles is None else next(singles, None)
                 if position is None:
                     self._admitting = lanes.left > 0
                     self._in_flight = max(len(live), min(self._in_flight, self._limit))
@@ -485,15 +482,16 @@ class Run:
                 record: Any = raws[position]
                 if view is not None:
                     # What `Record.__init__` does, without the call: it would take half as long again.
-                    raw, record = record, _new_view(view)
+                    raw, record = record, view()
                     record.raw = raw
                     record.reader = reader
                     record._json = UNREAD  # noqa: SLF001 - see above
                 started[position] = now
                 task = Task(attempt(position, record), **options)
-                if task.done():  # it was started eagerly, and never waited
+                returned = self._returned == position
+                if returned or task.done():  # it was started eagerly, and never waited
                     ended[position] = now = time()
-                    if self._returned == position and not task.cancelling():
+                    if returned and not task.cancelling():
                         succeeded[position] = 1
                         if tell_success is not None:
                             tell_success(position, True)  # noqa: FBT003 - once per record
@@ -519,7 +517,7 @@ class Run:
     def _expect_begin(self) -> None:
         """Look after tasks that were not started eagerly: cancelled before its first step, one ends silently."""
         if "begin" not in self._handles:
-            self._handles["begin"] = self._loop.call_soon(self._check_begun, context=self._context)
+            self._handles["begin"] = self._loop.call_soon(self._check_begun, context=self._context.copy())
 
     def _check_begun(self) -> None:
         # What was started before the last turn has had its first step by now; what is younger may not.
@@ -656,7 +654,7 @@ class Run:
         follower = self._follower
         if follower is not None:
             due = follower.beat(self._time())
-            self._handles["beat"] = self._loop.call_at(due, self._beat, context=self._context)
+            self._handles["beat"] = self._loop.call_at(due, self._beat, context=self._context.copy())
 
     def _tell_all(self, position: int, succeeded: bool) -> None:  # noqa: FBT001 - once per record
         """Let the lanes and the observer know how a record ended: its lane moves up or halts."""
@@ -681,7 +679,7 @@ class Run:
 
     def _set_timer(self) -> None:
         first = next(iter(self._expiries.values()))
-        self._handles["expiry"] = self._loop.call_at(first, self._on_timer, context=self._context)
+        self._handles["expiry"] = self._loop.call_at(first, self._on_timer, context=self._context.copy())
 
     def _on_timer(self) -> None:
         del self._handles["expiry"]
@@ -704,7 +702,7 @@ class Run:
         if task is not None:
             task.cancel()
             self._handles[position] = self._loop.call_later(
-                self._grace, self._cancel_until_ended, position, context=self._context
+                self._grace, self._cancel_until_ended, position, context=self._context.copy()
             )
 
 

@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from asyncbatch import BatchEngine, RunningLoopError, batch_handler, threaded
+from asyncbatch.hooks import RecordEnded
 from asyncbatch.testing import LambdaContext, sqs_event
 
 SECRET = "body-of-"
@@ -636,3 +637,23 @@ def test_an_odd_record_in_a_thread_fails_alone(row, kind, open_entry):
 
     assert entry(event, handler) == [names(event)[1]]
     assert entry(sqs_event(["D", "E"], seed=1), handler) == []
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_what_is_set_between_records_reaches_none_of_them(open_entry, kind):
+    """Hooks and finalizers run there, also in a later slice: 64 records begin to wait in the first."""
+    seen = []
+
+    async def handler(record):
+        seen.append(variable.get())
+        if len(seen) <= 100:
+            await asyncio.sleep(0)
+
+    def hook(event):
+        if isinstance(event, RecordEnded):
+            variable.set("set by a hook")
+
+    entry = open_entry(kind, concurrency=1000, hooks=[hook])
+    assert entry(sqs_event([str(number) for number in range(300)]), handler) == []
+    assert len(seen) == 300
+    assert set(seen) == {"unset"}
