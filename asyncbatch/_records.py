@@ -85,7 +85,7 @@ class Record(View, Generic[P_co]):
     """How the engine's model reads the payload; None without a model."""
     _json: Any
     _payload: Any
-    unread: ClassVar[Callable[[], Record[Any]]]
+    unread: ClassVar[staticmethod[[], Any]]
     """Makes a view without its __init__, which would take as long again as making the object does."""
 
     def __init_subclass__(cls) -> None:
