@@ -299,7 +299,7 @@ class Run:
         self._task_options["loop"] = loop
         self._settled = settled
         if self._follower is not None:
-            self._beat()
+            self._beat(self._follower)
         self._open_slice()
         if self._stop_at is not None and (self._live or self._paused):
             self._handles["deadline"] = loop.call_at(self._stop_at, self._on_deadline, context=self._context)
@@ -649,12 +649,10 @@ class Run:
         in_flight = len(self._live) + 1
         return in_flight if self._admitting and not self._paused else max(in_flight, self._in_flight)
 
-    def _beat(self) -> None:
+    def _beat(self, follower: Follower) -> None:
         """Let the follower see whether the loop stood still."""
-        follower = self._follower
-        if follower is not None:
-            due = follower.beat(self._time())
-            self._handles["beat"] = self._loop.call_at(due, self._beat, context=self._context.copy())
+        due = follower.beat(self._time())
+        self._handles["beat"] = self._loop.call_at(due, self._beat, follower, context=self._context.copy())
 
     def _tell_all(self, position: int, succeeded: bool) -> None:  # noqa: FBT001 - once per record
         """Let the lanes and the observer know how a record ended: its lane moves up or halts."""
