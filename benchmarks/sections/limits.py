@@ -71,7 +71,7 @@ WORLDS = {
 
 
 def cases(effort: Effort) -> Iterator[Case]:
-    seeds = range(1 if effort.rounds == 1 else 10)
+    seeds = range(1 if effort.rounds == 1 else 5)
     worlds = dict(list(WORLDS.items())[:1]) if effort.rounds == 1 else WORLDS
     for name, world in worlds.items():
         yield Case(name, partial(_measure, name, world, seeds))
@@ -132,7 +132,7 @@ SECTION = Section(
     title="Limits that move, on simulated backends (virtual time)",
     text=(
         "One batch of thousands of records, from a cold start, on a backend with 20 servers whose service times "
-        "are exponential, ten seeds. Throughput is told by the servers' use over time, latency by Little's law, "
+        "are exponential, five seeds. Throughput is told by the servers' use over time, latency by Little's law, "
         "so that the chance of single service times does not count. A limit that is too low loses throughput, one "
         "that is too high only adds latency: both have to be small."
     ),
