@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 
+def shown(value: object) -> str:
+    """A wrong value, short enough for a message; Python refuses to write very long numbers."""
+    try:
+        return f"{value!r:.50}"
+    except ValueError:
+        return "a very long number"
+
+
 class AsyncBatchError(Exception):
     """Base class of every error that asyncbatch raises."""
 

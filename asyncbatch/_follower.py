@@ -103,9 +103,10 @@ class Follower:
         limit = self._limit
         try:
             limit.observe(_SUCCESS, latency, in_flight)
+            moved = limit.current != current
         except Exception as error:  # noqa: BLE001 - records are not to suffer from a limit's mistake
-            return self._blame("observe", error)
-        return current if limit.current == current else self._follow()
+            return self._blame(error)
+        return self._follow() if moved else current
 
     def failed(self, position: int, in_flight: int) -> int:
         """Tell the limit of a failure; return what it is now."""
@@ -128,14 +129,14 @@ class Follower:
                 and self._limit.is_drop(failure.error)
             ):
                 verdict = Verdict.DROPPED
-        except Exception:
+        except Exception:  # nor from what its user says of drops
             logger.exception("%s.is_drop raised: the failure counts as no drop", type(self._limit).__name__)
         if verdict is Verdict.DROPPED and self._is_overtaken(started, ended - started):
             verdict = Verdict.IGNORED
         try:
             self._limit.observe(verdict, ended - started, in_flight)
-        except Exception as error:  # noqa: BLE001 - see above
-            return self._blame("observe", error)
+        except Exception as error:  # noqa: BLE001 - records are not to suffer from a limit's mistake
+            return self._blame(error)
         return self._follow()
 
     def _is_overtaken(self, started: float, latency: float) -> bool:
@@ -150,15 +151,15 @@ class Follower:
         old = self.current
         try:
             self.current = current_of(self._limit)
-        except Exception as error:  # noqa: BLE001 - see above
-            return self._blame("current", error)
+        except Exception as error:  # noqa: BLE001 - records are not to suffer from a limit's mistake
+            return self._blame(error)
         if self._changed is not None and self.current != old:
             self._changed(old, self.current)
         return self.current
 
-    def _blame(self, what: str, error: Exception) -> int:
+    def _blame(self, error: Exception) -> int:
         name = type(self._limit).__name__
-        logger.error("%s.%s raised: the limit stays at %d", name, what, self.current, exc_info=error)
+        logger.error("%s raised: the limit stays at %d", name, self.current, exc_info=error)
         return self.current
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncbatch._errors import InvalidOptionError
+from asyncbatch._errors import InvalidOptionError, shown
 from asyncbatch._lanes import KeyFunction, refuse_illegal
 from asyncbatch._lifespan import Lifespan
 from asyncbatch._report import RaiseOnFailure
@@ -114,7 +114,7 @@ def _check_limit(limit: Any) -> None:
     hint = "Limits are objects of asyncbatch.limits, such as AdaptiveLimit()."
     raise InvalidOptionError(
         "concurrency",
-        f"must be a whole number from 1 on, or a limit, but is {_shown(limit)}",
+        f"must be a whole number from 1 on, or a limit, but is {shown(limit)}",
         "" if type(limit) is int else hint,
     )
 
@@ -128,13 +128,6 @@ def _is_limit(limit: Any) -> bool:
         return False
     plain = all(callable(each) and not inspect.iscoroutinefunction(each) for each in members)
     return plain and type(current) is int and current >= 1
-
-
-def _shown(value: object) -> str:
-    try:
-        return f"{value!r:.50}"
-    except ValueError:  # Python refuses to write very long numbers
-        return "a very long number"
 
 
 def _rate(rate: Any) -> RateLimit:

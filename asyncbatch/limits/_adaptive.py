@@ -24,6 +24,8 @@ _FLOOR: Final = 0.0005
 # logarithms. The bound moves with the base when that has moved by more than a factor.
 _SHORT: Final = 1 / 5
 _MOVED: Final = math.log(2)
+# Nobody's calls take a day (s) on average.
+_NONSENSE: Final = 86_400.0
 # A window ends when its mean is known to about this (a standard error, of logarithms of latencies), within bounds.
 _PRECISION: Final = 0.18
 _WINDOW: Final = (20, 160)
@@ -229,10 +231,10 @@ class AdaptiveLimit(MovingLimit):
             return
         before = self.current
         mean = self._measure(self._latencies)
-        self._since_probe += self._count
-        if not math.isfinite(mean):  # somebody told nonsense
+        if mean is None:
             self._begin_window(0)
             return
+        self._since_probe += self._count
         if self._resume is not None:
             limit = self._after_probe(mean, self._resume)
         else:
@@ -256,9 +258,9 @@ class AdaptiveLimit(MovingLimit):
             return
         knew = self._weight
         mean = self._measure(idle)
-        if not knew:
+        if mean is not None and not knew:
             self._remember(mean)
-        elif self._is_unlikely(mean - self._base - self._tolerance, _DOUBTFUL):
+        elif mean is not None and self._is_unlikely(mean - self._base - self._tolerance, _DOUBTFUL):
             self.move(self._exact * math.exp(_DOWN))
             self._resume = None
             self._begin_window(before)
@@ -270,16 +272,16 @@ class AdaptiveLimit(MovingLimit):
         shortest, log = math.log(least), math.log
         return [log(each) if each > least else shortest for each in latencies]
 
-    def _measure(self, latencies: list[float]) -> float:
-        """The mean of their logarithms; notes how many there are, and how they spread."""
+    def _measure(self, latencies: list[float]) -> float | None:
+        """The mean of their logarithms; None for nonsense. Notes how many there are, and how they spread."""
         self._count = count = len(latencies)
+        if not 0 <= sum(latencies) < _NONSENSE * count or min(latencies) < 0:
+            return None
         if not self._weight:
             self._least = max(_FLOOR, sorted(latencies)[count // 2] * _SHORT)
         logarithms = self._logarithms(latencies)
         mean = sum(logarithms) / count
         spread = math.sqrt(max(0.0, sum([each * each for each in logarithms]) / count - mean * mean))
-        if not math.isfinite(mean):
-            return mean
         if self._weight:
             self._spread += (spread - self._spread) * _FRESH
         else:

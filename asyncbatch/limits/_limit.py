@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, Protocol, final
 
-from asyncbatch._errors import InvalidOptionError
+from asyncbatch._errors import InvalidOptionError, shown
 from asyncbatch.limits._drops import is_overload
 
 # More in flight than any event loop bears.
@@ -67,7 +67,7 @@ class FixedLimit:
         limit: Most records in flight.
 
     Raises:
-        InvalidOptionError: it is no whole number from 1 on.
+        InvalidOptionError: it is no whole number from 1 to a million.
     """
 
     def __init__(self, limit: int) -> None:
@@ -95,7 +95,7 @@ class MovingLimit:
         default: The usual limit of the first batch.
 
     Raises:
-        InvalidOptionError: a bound is no whole number from 1 on, or they are in no order.
+        InvalidOptionError: a bound is no whole number from 1 to a million, or they are in no order.
 
     Attributes:
         current: Most records in flight now.
@@ -157,14 +157,6 @@ def checked_count(name: str, value: Any) -> int:
     if type(value) is not int or not 1 <= value <= _MOST:
         raise InvalidOptionError(name, f"must be a whole number from 1 to {_MOST:,}, but is {shown(value)}")
     return value
-
-
-def shown(value: object) -> str:
-    """A wrong value, short enough for a message; Python refuses to write very long numbers."""
-    try:
-        return f"{value!r:.50}"
-    except ValueError:
-        return "a very long number"
 
 
 def checked_number(

@@ -23,16 +23,16 @@ class RateLimit:
     algorithm, ITU-T I.371): no task fills it, so that it has no loop, and after a freeze it holds one burst, not
     the quota of all the time that was slept through. Engines that share the object share the quota.
 
-    There are libraries, and none fits: aiolimiter's, when used on a second loop, warns of undefined behaviour,
-    and bursts by the whole quota; pyrate-limiter's waits in the caller. All decide inside a coroutine of the
-    record, where the scheduler would already have given it a place in flight.
+    There are libraries, and none fits. On a second event loop aiolimiter 1.3 warns of undefined behaviour, and
+    asynciolimiter 1.2 hangs. aiolimiter and pyrate-limiter 4 let the quota of a whole period start at once. And
+    where they wait, they do so inside the record, which by then would have a place in flight.
 
     Args:
         per_second: Most records started in a second, in the long run.
         burst: Records that may start at once after a pause.
 
     Raises:
-        InvalidOptionError: the rate is not above 0, or the burst no whole number from 1 on.
+        InvalidOptionError: the rate is no number above 1e-9, or the burst no whole number from 1 on.
     """
 
     def __init__(self, per_second: float, *, burst: int = 1) -> None:

@@ -274,6 +274,35 @@ def test_a_limit_below_one_counts_as_one():
     assert report.all_succeeded
 
 
+class Moody(Diary):
+    """Can be read once, when the engine is made, and once when a batch begins."""
+
+    reads = 0
+
+    def __init__(self):
+        self.told = []
+
+    @property
+    def current(self):
+        self.reads += 1
+        if self.reads > 3:
+            raise RuntimeError("mine")
+        return 2
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_limit_that_cannot_be_read_any_more_costs_no_record(fails, caplog):
+    async def handler(record):
+        await asyncio.sleep(0.1)
+        if fails:
+            raise ValueError
+
+    with caplog.at_level(logging.ERROR):
+        report = process(BatchEngine(concurrency=Moody()), handler, 6)
+    assert len(report.succeeded) == (0 if fails else 6)
+    assert "Moody raised: the limit stays at 2" in caplog.text
+
+
 @pytest.mark.parametrize("where", ["observe", "is_drop", "current"])
 def test_a_limit_that_raises_costs_no_record(where, caplog):
     class Broken(Diary):
