@@ -5,10 +5,15 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from typing import Final, final
+from functools import partial
+from operator import length_hint
+from typing import TYPE_CHECKING, Final, final
 
 from asyncbatch._ledger import FailureReason, Ledger
 from asyncbatch.limits import Limit, Verdict
+
+if TYPE_CHECKING:
+    from asyncbatch._lanes import Lanes
 
 logger: Final = logging.getLogger("asyncbatch")
 
@@ -26,6 +31,7 @@ class Follower:
         limit: The limit.
         current: Where it stands.
         ledger: Says when records started and ended, and why they failed.
+        lanes: Say how many records are left to start.
         changed: Called with the old and the new limit when it has moved; None for nobody.
 
     Attributes:
@@ -39,6 +45,7 @@ class Follower:
         "_last_start",
         "_late",
         "_ledger",
+        "_left",
         "_limit",
         "_tail_from",
         "_trusted",
@@ -46,10 +53,19 @@ class Follower:
     )
 
     def __init__(
-        self, limit: Limit, current: int, ledger: Ledger, changed: Callable[[int, int], None] | None
+        self,
+        limit: Limit,
+        current: int,
+        ledger: Ledger,
+        lanes: Lanes,
+        changed: Callable[[int, int], None] | None,
     ) -> None:
         self._limit = limit
         self._ledger = ledger
+        singles = lanes.singles
+        self._left: Callable[[], int] = (
+            (lambda: lanes.left) if singles is None else partial(length_hint, singles)
+        )
         self._changed = changed
         self._trusted = -math.inf  # samples that started before this are not
         self._late = math.inf  # when the next beat is late
@@ -75,14 +91,13 @@ class Follower:
         self._late = now + 2 * _BEAT
         return now + _BEAT
 
-    def succeeded(self, started: float | None, ended: float, in_flight: int, left: int) -> int:
+    def succeeded(self, started: float | None, ended: float, in_flight: int) -> int:
         """Tell the limit of a success. Paid per record: nothing here is a call that need not be one.
 
         Args:
             started: When its handler started.
             ended: When it ended, which is now.
             in_flight: Records in flight until then.
-            left: Records that were not started yet.
 
         Returns:
             What the limit is now.
@@ -95,7 +110,7 @@ class Follower:
         latency = ended - started
         if started >= self._last_start:
             self._last_start, self._last_latency = started, latency
-        if left < current and ended < self._tail_from:
+        if ended < self._tail_from and self._left() < current:
             self._tail_from = ended
         if started < self._first_end or started >= self._tail_from:
             self._first_end = min(self._first_end, ended)

@@ -133,7 +133,8 @@ class Job:
         """
         options, rules = self.options, self.batch.rules
         assert rules is not None, "a batch with records has a source"  # noqa: S101 - narrows a type
-        assert self._lanes is not None, "begin has run"  # noqa: S101 - narrows a type
+        lanes = self._lanes
+        assert lanes is not None, "begin has run"  # noqa: S101 - narrows a type
         concurrency = options.concurrency
         moving = None if isinstance(concurrency, int) else concurrency
         limit = concurrency if isinstance(concurrency, int) else options.limit
@@ -141,13 +142,13 @@ class Job:
         observer = _HookObserver(options.hooks, self.batch, rules, self.ledger) if options.hooks else None
         self.run = Run(
             self.batch.raws,
-            self._lanes,
+            lanes,
             self.ledger,
             self.bound.inject(self.context, state),
             rules.record_type,
             options,  # from here on without keywords: the interpreter makes an object from them slowly
             limit,
-            None if moving is None else self._follower(moving, limit, threads, observer),
+            None if moving is None else self._follower(moving, limit, lanes, threads, observer),
             self.stop_at,
             threads,
             observer,
@@ -156,7 +157,7 @@ class Job:
         return self.run
 
     def _follower(
-        self, moving: Limit, limit: int, threads: Threads | None, observer: Observer | None
+        self, moving: Limit, limit: int, lanes: Lanes, threads: Threads | None, observer: Observer | None
     ) -> Follower:
         """What follows a limit that moves."""
         from asyncbatch._follower import Follower  # noqa: PLC0415 - only where a limit moves
@@ -167,7 +168,7 @@ class Job:
             if observer is not None:
                 observer.limit_changed(old, new)
 
-        return Follower(moving, limit, self.ledger, changed)
+        return Follower(moving, limit, self.ledger, lanes, changed)
 
     async def state(self) -> tuple[bool, object]:
         """What the lifespan yielded; whether it opened in time."""

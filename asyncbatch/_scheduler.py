@@ -623,8 +623,7 @@ class Run:
                     self._tell_success(position, True)  # noqa: FBT003 - once per record
                 if self._follower is not None:
                     in_flight = len(live) + 1 if self._admitting and not self._paused else self._used()
-                    begun, left = ledger.started[position], self._lanes.left
-                    self._limit = self._follower.succeeded(begun, now, in_flight, left)
+                    self._limit = self._follower.succeeded(ledger.started[position], now, in_flight)
             else:
                 self._did_not_succeed(position)
         except BaseException as error:  # noqa: BLE001 - our own error must not leave the run waiting

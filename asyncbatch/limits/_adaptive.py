@@ -275,7 +275,7 @@ class AdaptiveLimit(MovingLimit):
     def _measure(self, latencies: list[float]) -> float | None:
         """The mean of their logarithms; None for nonsense. Notes how many there are, and how they spread."""
         self._count = count = len(latencies)
-        if not 0 <= sum(latencies) < _NONSENSE * count or min(latencies) < 0:
+        if not sum(latencies) < _NONSENSE * count:  # nor does anything that is no number
             return None
         if not self._weight:
             self._least = max(_FLOOR, sorted(latencies)[count // 2] * _SHORT)
