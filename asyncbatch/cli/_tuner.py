@@ -47,6 +47,9 @@ from asyncbatch.tuning._tables import Rows, comparison_rows, limit_rows, setting
 _MORE = "Confidence is low: a longer --time-budget, more --rounds or more --records make it surer."
 SAMPLE_RECORDS = 1_000
 SAMPLE_KEYS = 100
+UNBOUNDED = 140
+ROOM_FOR_ALL = 110
+LEFT_OUT_WHERE_NARROW = ("rounds", "in flight", "memory", "limit at the end")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +146,9 @@ def run(subject: Subject, plan: Plan, outputs: Outputs, *, virtual_time: bool) -
         InputError: the event or the plan cannot be used, or a file cannot be written.
     """
     errors = Console(stderr=True, highlight=False)
-    console = errors if outputs.json_file == STDIN else Console(highlight=False)
+    # What is written to a file, or read by a program, has no width; COLUMNS says one.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNBOUNDED
+    console = errors if outputs.json_file == STDIN else Console(highlight=False, width=width)
     if subject.is_real and not virtual_time:
         errors.print(
             f"Calling {subject.name} for real, thousands of times. Ctrl-C ends it.",
@@ -200,7 +205,7 @@ def _quiet() -> Generator[None]:
 
 
 def _show(console: Console, study: Study) -> None:
-    console.print(_table(limit_rows(study)))
+    console.print(_table(limit_rows(study), console.width))
     console.print()
     console.print(Text(summary(study), style="bold"), soft_wrap=True)
     console.print(Text(f"\n    {line_to_paste(study)}\n", style="green"))
@@ -209,19 +214,33 @@ def _show(console: Console, study: Study) -> None:
     for sentence in study.recommendation.why:
         console.print(f"  {sentence}", soft_wrap=True)
     console.print()
-    console.print(_table(Rows(("set", "to", "because"), settings_rows(study), -1), text_columns=3))
+    console.print(
+        _table(Rows(("set", "to", "because"), settings_rows(study), -1), console.width, text_columns=3)
+    )
     for note in study.sizing.notes:
         console.print(f"  {note}", soft_wrap=True)
     console.print()
-    console.print(_table(comparison_rows(study), text_columns=1))
+    console.print(_table(comparison_rows(study), console.width, text_columns=1))
 
 
-def _table(rows: Rows, text_columns: int = 0) -> Table:
+def _table(rows: Rows, width: int, text_columns: int = 0) -> Table:
+    """Draw rows; where there is little room, the columns that can best be missed are left out."""
     table = Table(box=None, padding=(0, 1), header_style="dim")
-    for number, name in enumerate(rows.head):
-        table.add_column(name, justify="left" if number < text_columns else "right", no_wrap=number == 0)
+    shown = [
+        number
+        for number, name in enumerate(rows.head)
+        if width >= ROOM_FOR_ALL or name not in LEFT_OUT_WHERE_NARROW
+    ]
+    for number in shown:
+        is_text = 0 < number < text_columns
+        longest = max((len(row[number]) for row in rows.rows), default=0)  # only heads are broken
+        table.add_column(
+            rows.head[number],
+            justify="left" if number < text_columns else "right",
+            min_width=None if is_text else longest,
+        )
     for number, row in enumerate(rows.rows):
-        table.add_row(*row, style="bold green" if number == rows.marked else "")
+        table.add_row(*[row[each] for each in shown], style="bold green" if number == rows.marked else "")
     return table
 
 

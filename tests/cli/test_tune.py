@@ -51,6 +51,16 @@ def tuned(folder: Path) -> Path:
 
 
 class TestResults:
+    @pytest.mark.parametrize("columns", ["80", "200"])
+    def test_nothing_is_cut_off_on_any_terminal(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, columns: str
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", columns)
+        result = run("tune", "app_tuned.py:handler", "--sample", "sqs", *QUICK)
+        assert result.exit_code == 0
+        assert "…" not in result.stdout
+        assert ("memory" in result.stdout) == (columns == "200")
+
     def test_a_table_a_sentence_and_the_line_to_paste_are_on_standard_output(self, run: Run) -> None:
         result = run("tune", "app_tuned.py:handler", "--sample", "sqs", *QUICK)
         assert result.exit_code == 0
