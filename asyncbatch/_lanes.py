@@ -17,7 +17,8 @@ from typing import Any, Final, Protocol, final
 
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch._events import Batch
-from asyncbatch._ledger import FailureReason, Ledger, SkipReason, undone_work
+from asyncbatch._failure_texts import undone_work
+from asyncbatch._ledger import FailureReason, Ledger, SkipReason
 from asyncbatch._records import Record
 from asyncbatch._sources import FailureScope, Ordering, Redelivery, SourceRules
 from asyncbatch._views import RawRecord

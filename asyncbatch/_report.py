@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, NotRequired, 
 
 from asyncbatch._errors import FailedBatchError, SequenceOrderError
 from asyncbatch._events import Batch
-from asyncbatch._ledger import TRACED_FAILURES, Ledger, SkipReason, encodable
+from asyncbatch._failure_texts import TRACED_FAILURES, encodable
+from asyncbatch._ledger import Ledger, SkipReason
 from asyncbatch._records import ItemIdentifier
 from asyncbatch._sources import EventSource, Redelivery, SourceRules
 

@@ -26,7 +26,8 @@ from functools import partial
 from time import monotonic  # noqa: TID251 - see clock_of
 from typing import TYPE_CHECKING, Any, Final, final
 
-from asyncbatch._ledger import FailureReason, Ledger, SkipReason, describe, describe_invalid, undone_work
+from asyncbatch._failure_texts import describe, describe_invalid, undone_work
+from asyncbatch._ledger import FailureReason, Ledger, SkipReason
 from asyncbatch._records import UNREAD, Record
 from asyncbatch._views import RawRecord
 

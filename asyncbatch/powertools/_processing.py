@@ -22,10 +22,11 @@ from typing import Any, Final, Protocol
 
 from asyncbatch._deadline import budget_of, default_margin, remaining_time
 from asyncbatch._events import Batch
+from asyncbatch._failure_texts import undone_work
 from asyncbatch._handlers import BoundHandler
 from asyncbatch._invocation import Job, run_where_clients_live
 from asyncbatch._lanes import Halts
-from asyncbatch._ledger import Failure, FailureReason, SkipReason, undone_work
+from asyncbatch._ledger import Failure, FailureReason, SkipReason
 from asyncbatch._options import Options
 from asyncbatch._sources import FailureScope, SourceRules
 from asyncbatch.powertools._sources import UNREPORTED

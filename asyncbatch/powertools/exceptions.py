@@ -6,7 +6,7 @@ import traceback
 from types import TracebackType
 from typing import Final
 
-from asyncbatch._ledger import encodable
+from asyncbatch._failure_texts import encodable
 
 ExceptionInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 """What `sys.exc_info` gives."""

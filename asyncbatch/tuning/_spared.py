@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asyncbatch import BatchHandler, threaded
-from asyncbatch._ledger import describe
+from asyncbatch._failure_texts import describe
 from asyncbatch._threads import ThreadedHandler
 
 Notes = dict[int, str]

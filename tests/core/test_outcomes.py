@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncbatch import Failed, FailureReason, Skipped, SkipReason, SqsRecord, Succeeded
-from asyncbatch._ledger import Ledger, describe, describe_invalid, drop_tracebacks, undone_work
+from asyncbatch._failure_texts import describe, describe_invalid, drop_tracebacks, undone_work
+from asyncbatch._ledger import Ledger
 
 
 def raised(error: BaseException) -> BaseException:

@@ -11,7 +11,7 @@ from cases import fresh_case
 from oracle import complaints
 from runs import run_case
 
-from asyncbatch import InvalidEventError, _dynamodb, _events, _ledger, _records, _report
+from asyncbatch import InvalidEventError, _dynamodb, _events, _failure_texts, _records, _report
 from asyncbatch._report import BatchReport
 from asyncbatch._scheduler import CAN_START_EAGERLY, Run
 from asyncbatch.powertools import _processing, _turns
@@ -125,13 +125,13 @@ TEXTS = {
         "there is no such place",
     ),
     "texts have no end": (
-        _ledger.describe,
+        _failure_texts.describe,
         "[:_TEXT_LIMIT]",
         "",
         "a text has",
     ),
     "half a character is kept": (
-        _ledger.encodable,
+        _failure_texts.encodable,
         "text.isascii()",
         "True",
         "not an error of ours: UnicodeEncodeError",
