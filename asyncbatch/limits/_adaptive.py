@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
-from threading import Lock
 from typing import Final, final
 
-from asyncbatch.limits._limit import MovingLimit, Verdict, checked_number
+from asyncbatch.limits._limit import MovingLimit, Verdict, changing, checked_number
 from asyncbatch.limits._shares import DropShares
 
 # Where no source is named, a constant was chosen by simulation, over backends with 2 to 100 servers, exponential,
@@ -67,8 +65,6 @@ _USED: Final = 0.8
 _BACKOFF: Final = 0.8
 _NEAR_CEILING: Final = 0.9
 _BEYOND_CEILING: Final = 1.2
-
-_deciding: Final = Lock()
 
 
 @final
@@ -153,32 +149,25 @@ class AdaptiveLimit(MovingLimit):
 
     def observe(self, verdict: Verdict, latency: float, in_flight: int) -> None:
         """Add a success to the window; react to a drop at once."""
-        if verdict is _SUCCESS:
-            if self._settling:
-                self._settling -= 1
-                self._others += 1
-            elif 2 * in_flight < self.current:
-                self._idle.append(latency)
-                if len(self._idle) >= self._wanted:
-                    self._once(self._end_idle_window)
+        with changing:
+            if verdict is _SUCCESS:
+                if self._settling > 0:
+                    self._settling -= 1
+                    self._others += 1
+                elif 2 * in_flight < self.current:
+                    self._idle.append(latency)
+                    if len(self._idle) >= self._wanted:
+                        self._end_idle_window()
+                else:
+                    latencies = self._latencies
+                    latencies.append(latency)
+                    if len(latencies) >= self._wanted:
+                        self._end_window(in_flight)
+            elif verdict is Verdict.DROPPED:
+                self._drop(in_flight)
             else:
-                latencies = self._latencies
-                latencies.append(latency)
-                if len(latencies) >= self._wanted:
-                    self._once(partial(self._end_window, in_flight))
-        elif verdict is Verdict.DROPPED:
-            self._once(partial(self._drop, in_flight))
-        else:
-            self._settling = max(0, self._settling - 1)
-            self._others += 1
-
-    def _once(self, decide: Callable[[], None]) -> None:
-        """Let one thread decide; another that comes at the same time has nothing to add."""
-        if _deciding.acquire(blocking=False):  # one for all limits: they can be copied, and nobody waits
-            try:
-                decide()
-            finally:
-                _deciding.release()
+                self._settling = max(0, self._settling - 1)
+                self._others += 1
 
     # --- drops ----------------------------------------------------------------------------------------
 
@@ -193,7 +182,7 @@ class AdaptiveLimit(MovingLimit):
                 self._doubling = True
                 self._wanted = _WINDOW[0]
                 self._turn_to(self.minimum, in_flight)
-        elif self._settling and self._was_cut:  # what was in flight together falls together
+        elif self._settling > 0 and self._was_cut:  # what was in flight together falls together
             self._settling -= 1
         elif self.current > self.minimum and self._shares.is_too_much:
             self._ceiling = min(self._exact, max(1, in_flight))
@@ -220,15 +209,13 @@ class AdaptiveLimit(MovingLimit):
 
     def _begin_window(self, settling: int) -> None:
         self._pass_on()
+        self._others = self._passed_on = 0  # first: what is told is never less than what was passed on
         self._latencies.clear()
         self._idle.clear()
-        self._others = self._passed_on = 0
         self._was_cut = False
         self._settling = settling
 
     def _end_window(self, in_flight: int) -> None:
-        if len(self._latencies) < self._wanted:  # another thread has ended it
-            return
         before = self.current
         mean = self._measure(self._latencies)
         if mean is None:
@@ -254,8 +241,6 @@ class AdaptiveLimit(MovingLimit):
     def _end_idle_window(self) -> None:
         """Fall if latencies are too long even where the limit was not used; they are no reason to rise."""
         idle, before = self._idle, self.current
-        if len(idle) < self._wanted:  # another thread has ended it
-            return
         knew = self._weight
         mean = self._measure(idle)
         if mean is not None and not knew:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from asyncbatch.limits._limit import MovingLimit, Verdict, checked_number
+from asyncbatch.limits._limit import MovingLimit, Verdict, changing, checked_number
 
 _INITIAL: Final = 20
 
@@ -48,13 +48,14 @@ class AIMDLimit(MovingLimit):
 
     def observe(self, verdict: Verdict, latency: float, in_flight: int) -> None:
         """Rise by one over a flight of successes; fall once for a flight with a drop in it."""
-        if verdict is Verdict.SUCCESS and (self._slow is None or latency <= self._slow):
-            if self._settling:
+        with changing:
+            if verdict is Verdict.SUCCESS and (self._slow is None or latency <= self._slow):
+                if self._settling > 0:
+                    self._settling -= 1
+                elif 2 * in_flight >= self.current:  # else it is not the limit that holds the records back
+                    self.move(self._exact + 1 / self._exact)
+            elif self._settling > 0:
                 self._settling -= 1
-            elif 2 * in_flight >= self.current:  # else it is not the limit that holds the records back
-                self.move(self._exact + 1 / self._exact)
-        elif self._settling:
-            self._settling -= 1
-        elif verdict is not Verdict.IGNORED:
-            self._settling = max(0, in_flight - 1)
-            self.move(min(self._exact, in_flight) * self._backoff)
+            elif verdict is not Verdict.IGNORED:
+                self._settling = max(0, in_flight - 1)
+                self.move(min(self._exact, in_flight) * self._backoff)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from asyncbatch.limits._limit import MovingLimit, Verdict, checked_number
+from asyncbatch.limits._limit import MovingLimit, Verdict, changing, checked_number
 
 # The constants of Netflix's concurrency-limits, Gradient2Limit.java.
 _INITIAL: Final = 20
@@ -56,13 +56,16 @@ class Gradient2Limit(MovingLimit):
 
     def observe(self, verdict: Verdict, latency: float, in_flight: int) -> None:
         """Compare a success with the long average; fall once for a flight with a drop in it."""
-        if verdict is Verdict.DROPPED:
-            self._drop(in_flight)
-            return
-        if self._settling:
-            self._settling -= 1
-        if verdict is Verdict.IGNORED or latency <= 0:
-            return
+        with changing:
+            if verdict is Verdict.DROPPED:
+                self._drop(in_flight)
+                return
+            if self._settling > 0:
+                self._settling -= 1
+            if verdict is Verdict.SUCCESS and latency > 0:
+                self._compare(latency, in_flight)
+
+    def _compare(self, latency: float, in_flight: int) -> None:
         long = self._average(latency)
         if 2 * in_flight < self.current:  # it is not the limit that holds the records back
             return
@@ -71,7 +74,7 @@ class Gradient2Limit(MovingLimit):
         self.move((1 - self._smoothing) * self._exact + self._smoothing * wanted)
 
     def _drop(self, in_flight: int) -> None:
-        if self._settling:
+        if self._settling > 0:
             self._settling -= 1
             return
         self._settling = max(0, in_flight - 1)

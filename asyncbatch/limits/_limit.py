@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 import sys
 from collections.abc import Callable
 from enum import Enum
+from threading import RLock
 from typing import Any, Final, Protocol, final
 
 from asyncbatch._errors import InvalidOptionError, shown
@@ -14,6 +16,19 @@ from asyncbatch.limits._drops import is_overload
 
 # More in flight than any event loop bears.
 _MOST: Final = 1_000_000
+
+changing: Final = RLock()
+"""Held while the state of a limit changes.
+
+Event loops in several threads may share a limit. What it learns from the end of a record takes several steps, and
+two threads between each other's steps could leave it in a state that no order of records leads to. There is one
+lock for all limits, because an object with a lock of its own can neither be copied nor pickled; it is held for
+microseconds. It is only taken by `with`, so that no exception of a signal handler leaves it locked.
+"""
+if hasattr(os, "register_at_fork"):  # a child would inherit the lock as another thread holds it
+    os.register_at_fork(
+        before=changing.acquire, after_in_parent=changing.release, after_in_child=changing.release
+    )
 
 
 class Verdict(Enum):
@@ -34,6 +49,8 @@ class Limit(Protocol):
 
     - not records that succeeded without ever waiting;
     - not what spans a time in which the event loop stood still: frozen by Lambda, or held by a handler.
+
+    Event loops in several threads may share a limit: then it may be called from two threads at the same time.
 
     The first flight of a batch, which meets an idle backend, and its end, when nothing more can start, are told
     with less than half of what was in flight: they are no evidence that the limit is used.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final, final
 
-from asyncbatch.limits._limit import checked_count, checked_number
+from asyncbatch.limits._limit import changing, checked_count, checked_number
 
 # Seconds of unused time that may be made up for: timers of the event loop come late by about a millisecond
 # (epoll's grain), a busy loop gives a turn every ten, and the rate would otherwise fall short by as much each
@@ -50,16 +50,18 @@ class RateLimit:
         Returns:
             When it is due: if that is later than now, it may not start yet, and nothing was taken.
         """
-        due = self._due
-        if due > now + self._interval:  # only a clock that was set back, or another one, gives that
-            due = now
-        if due <= now:
-            self._due = max(due, now - self._credit) + self._interval
-        return due
+        with changing:
+            due = self._due
+            if due > now + self._interval:  # only a clock that was set back, or another one, gives that
+                due = now
+            if due <= now:
+                self._due = max(due, now - self._credit) + self._interval
+            return due
 
     def give_back(self) -> None:
         """Take back the last record: it did not start after all."""
-        self._due -= self._interval
+        with changing:
+            self._due -= self._interval
 
     def __repr__(self) -> str:
         burst = f", burst={self._burst}" if self._burst > 1 else ""
