@@ -67,6 +67,8 @@ def _told(error: BaseException) -> Exception:
     return told
 
 
+# By event loop and engine. Event loops in several threads read and change the outer dictionary at the same time:
+# each access is one step of the dictionary's own. The inner ones belong to their loops.
 _hosts: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Host]]] = WeakKeyDictionary()
 
 
@@ -102,8 +104,10 @@ async def lifespan_state(owner: Hashable, lifespan: Lifespan, within: float | No
 
 def _forget_closed_loops() -> None:
     # A host refers to its loop, so that the dictionary alone would never forget one.
-    for loop in [each for each in _hosts if each.is_closed()]:
-        del _hosts[loop]
+    for reference in _hosts.keyrefs():  # a copy, where a loop over the dictionary would see it change
+        loop = reference()
+        if loop is not None and loop.is_closed():
+            forget_lifespans(loop)
 
 
 def made_by_lifespan(task: asyncio.Task[Any]) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import anyio
@@ -11,6 +12,7 @@ from test_loop import in_a_fresh_process
 
 import asyncbatch
 from asyncbatch import BatchEngine, InvalidHandlerError, SkipReason
+from asyncbatch._lifespan import _hosts, forget_lifespans
 from asyncbatch._loop import discard_loop, kept_loop
 from asyncbatch.testing import LambdaContext, run_virtual, sqs_event
 
@@ -270,3 +272,47 @@ def test_is_closed_when_the_interpreter_ends():
     """)
     assert sorted(printed) == ["closed", "closed", "open", "open", "ran", "ran"]
     assert printed[-2:] == ["closed", "closed"]
+
+
+class ClosedLoop:
+    """Stands for a closed event loop; asked whether it is, it lets another thread change the registry first."""
+
+    def __init__(self, meanwhile):
+        self.meanwhile = meanwhile
+
+    def is_closed(self):
+        self.meanwhile(self)
+        return True
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [forget_lifespans, lambda _: _hosts.setdefault(ClosedLoop(lambda _: None), {})],
+    ids=["forgets the loop too", "adds a loop"],
+)
+def test_another_thread_may_change_the_registry_while_closed_loops_are_forgotten(meanwhile, request):
+    """The other thread comes at the worst moment."""
+    loops = [ClosedLoop(meanwhile), ClosedLoop(meanwhile)]
+    request.addfinalizer(lambda: [forget_lifespans(each) for each in [*_hosts] if type(each) is ClosedLoop])
+    for loop in loops:
+        _hosts[loop] = {}
+    assert states_of_a_run(BatchEngine(lifespan=Resource())) == ["state 1", "state 1"]
+    assert not {*loops} & {*_hosts}
+
+
+def test_threads_whose_loops_are_opened_and_closed_at_the_same_time_share_an_engine():
+    engine = BatchEngine(lifespan=Resource())
+
+    def work():
+        for _ in range(15):
+            assert len(states_of_a_run(engine)) == 2
+            kept_loop().loop.close()
+
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(work) for _ in range(4)]:
+                done.result()
+    finally:
+        sys.setswitchinterval(switch)
