@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from asyncbatch._engine import BatchEngine, BatchHandler, batch_handler
 from asyncbatch._errors import (
     AsyncBatchError,
+    BlockedThreadsError,
     FailedBatchError,
     InvalidEventError,
     InvalidHandlerError,
@@ -50,6 +51,7 @@ __all__ = [
     "Succeeded",
     # Errors
     "AsyncBatchError",
+    "BlockedThreadsError",
     "FailedBatchError",
     "InvalidEventError",
     "InvalidHandlerError",

@@ -51,7 +51,8 @@ class BatchEngine(Options):
         lifespan: Makes an async context manager that is open once per engine and event loop; what it yields is
             injected as ``state``.
         guard_blocking: Run the loop in a thread of its own, so that `run` replies in time even if a handler
-            blocks. It costs about 0.1 ms a batch.
+            blocks. It costs about 0.1 ms a batch. A thread that a handler blocks is left behind until the handler
+            returns; while ten are, a `BlockedThreadsError` refuses further batches before anything ran.
         hooks: Functions that are told what happens; see `asyncbatch.hooks`.
         source: The event source; None to detect it.
         eager: Start tasks eagerly, as the interpreter can from 3.12 on; for comparisons.

@@ -100,6 +100,29 @@ class RunningLoopError(AsyncBatchError, RuntimeError):
         )
 
 
+class BlockedThreadsError(AsyncBatchError, RuntimeError):
+    """Raised before a batch is processed, where too many threads of this process never came back.
+
+    A thread cannot be stopped: ``guard_blocking`` leaves one behind when a handler holds it beyond the deadline.
+    It ends when the handler returns.
+
+    Args:
+        threads: How many were left behind.
+    """
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        self.threads = threads
+
+    def __str__(self) -> str:
+        """Say what happened, what it means and what to do."""
+        return (
+            f"{self.threads} threads of this process are still held by handlers that did not return in time. "
+            "Nothing was processed, because it could cost a further thread. "
+            "Give each blocking call in the handler a timeout of its own."
+        )
+
+
 class FailedBatchError(AsyncBatchError):
     """Raised by `BatchReport.response` where ``raise_on_failure`` asks for it: Lambda retries the whole batch.
 

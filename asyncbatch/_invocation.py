@@ -13,11 +13,12 @@ import logging
 import os
 from collections.abc import Callable, Hashable, Sequence
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
 from asyncbatch._deadline import own_budget, time_left
 from asyncbatch._events import Batch, read_event
-from asyncbatch._guard import give_up_guard, guard
+from asyncbatch._guard import GuardedCall, call_guarded
 from asyncbatch._handlers import BoundHandler
 from asyncbatch._lanes import KeyFunction, Lanes, build_lanes, refuse_illegal
 from asyncbatch._ledger import Ledger, SkipReason
@@ -405,42 +406,47 @@ def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> SkipReason:
 
 
 def _run_guarded(job: Job, remaining: float | None) -> SkipReason:
-    """Run in the guard's thread; reply without it if a handler holds it beyond the deadline."""
-    result: list[SkipReason | BaseException] = []
+    """Run in a guard's thread; reply without it if a handler holds it beyond the deadline.
+
+    Raises:
+        BlockedThreadsError: too many guards were left behind; nothing was processed.
+        BaseException: what kept the job from starting, an interrupt outside Lambda, or an error of our own.
+    """
     loops: list[asyncio.AbstractEventLoop] = []
 
-    def work() -> None:
+    def work() -> SkipReason:
         kept = kept_loop()
         loops.append(kept.loop)
-        try:
-            result.append(_run_on(kept, job))
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-            result.append(error)
+        return _run_on(kept, job)
 
-    context = copy_context()
-    ended = False
+    call = call_guarded(job.options, partial(copy_context().run, work))
     try:
-        ended = guard().call(lambda: context.run(work), _patience(job, remaining))
-    finally:
-        if not ended:  # or somebody interrupts the wait
-            _leave_behind(job, loops)
-    if not ended:
+        ended = call.wait(_patience(job, remaining))
+    except BaseException:  # somebody interrupts the wait
+        _leave_behind(job, call, loops)
+        raise
+    if not ended and _leave_behind(job, call, loops):
         return SkipReason.DEADLINE
-    ending = result[0]
-    if isinstance(ending, BaseException):
-        raise ending
-    return ending
+    return call.result()
 
 
-def _leave_behind(job: Job, loops: Sequence[asyncio.AbstractEventLoop]) -> None:
-    """Let the guard's thread end by itself; what it still does counts for nothing."""
+def _leave_behind(
+    job: Job, call: GuardedCall[SkipReason], loops: Sequence[asyncio.AbstractEventLoop]
+) -> bool:
+    """Let the guard's thread end by itself; what it still does counts for nothing.
+
+    Returns:
+        Whether it was left behind; if not, the job has ended meanwhile.
+    """
     job.ledger.seal(SkipReason.DEADLINE)  # before the thread can go on
     job.left_behind = True
-    give_up_guard()
+    if not call.leave():
+        return False
     for loop in loops:
         with contextlib.suppress(RuntimeError):  # the thread has gone on meanwhile, and closed its loop
             loop.call_soon_threadsafe(_leave_loop)
     logger.warning("a handler held the event loop beyond the deadline: its thread is left behind")
+    return True
 
 
 def _leave_loop() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from asyncbatch import (
     AsyncBatchError,
+    BlockedThreadsError,
     FailedBatchError,
     InvalidEventError,
     InvalidHandlerError,
@@ -19,6 +20,7 @@ ERRORS = [
     InvalidOptionError("grace", "is too long", "Make it smaller."),
     InvalidHandlerError("handle", "it is a class", "Pass an async function."),
     RunningLoopError("run"),
+    BlockedThreadsError(3),
     FailedBatchError(2, 3, "two raised"),
     SequenceOrderError(4),
 ]
@@ -44,6 +46,7 @@ def test_one_class_catches_every_error(error: AsyncBatchError) -> None:
         (InvalidOptionError("grace", "is bad"), ValueError),
         (InvalidHandlerError("f", "it is bad", "Mend it."), TypeError),
         (RunningLoopError("run"), RuntimeError),
+        (BlockedThreadsError(3), RuntimeError),
     ],
 )
 def test_an_error_is_also_the_builtin_that_fits(error: Exception, builtin: type) -> None:
@@ -82,3 +85,10 @@ def test_the_running_loop_error_names_the_call_that_works() -> None:
 def test_the_sequence_error_names_the_record() -> None:
     assert str(SequenceOrderError(4)).startswith("record 4 has a lower sequence number")
     assert "delivered again" in str(SequenceOrderError(4))
+
+
+def test_the_blocked_threads_error_says_what_happened_what_it_means_and_what_to_do() -> None:
+    happened, meaning, remedy = str(BlockedThreadsError(3)).split(". ")
+    assert happened.startswith("3 threads of this process are still held by handlers")
+    assert meaning.startswith("Nothing was processed")
+    assert remedy.startswith("Give each blocking call")

@@ -279,7 +279,7 @@ def test_an_interrupt_while_we_wait_for_the_thread_leaves_it_behind(monkeypatch)
             await asyncio.sleep(0.001)
         finished.append(record)
 
-    def interrupted_wait(self, timeout=None):
+    def interrupted_wait(call, timeout):
         entered.wait(20)
         raise KeyboardInterrupt
 
@@ -288,19 +288,11 @@ def test_an_interrupt_while_we_wait_for_the_thread_leaves_it_behind(monkeypatch)
             run(slow)
 
     with monkeypatch.context() as patched:
-        patched.setattr(
-            "asyncbatch._guard.Guard.call", lambda self, job, timeout: _call(self, job, interrupted_wait)
-        )
+        patched.setattr("asyncbatch._guard.GuardedCall.wait", interrupted_wait)
         asyncio.run(main())
     released.set()
     time.sleep(0.05)
     assert not finished
-
-
-def _call(guard, job, wait):
-    done = threading.Event()
-    guard._jobs.put((job, done))
-    return wait(done)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -17,7 +17,6 @@ from histories import virtual_kept_loops
 import asyncbatch
 from asyncbatch import BatchEngine, FailureReason, FailureScope, SkipReason, threaded
 from asyncbatch import _guard as guard_module
-from asyncbatch import _invocation as invocation
 from asyncbatch import _lifespan as lifespans
 from asyncbatch._loop import kept_loop
 from asyncbatch.hooks import BatchEnded, RecordStarted
@@ -98,13 +97,14 @@ def test_the_guards_reply_is_kept_although_the_thread_goes_on_while_the_report_i
 
 def test_the_guards_reply_is_kept_although_the_thread_closes_its_loop_first(monkeypatch):
     blocked = Blocked()
-    give_up = invocation.give_up_guard
+    leave = guard_module.GuardedCall.leave
 
-    def late():
-        give_up()
+    def late(call):
+        left = leave(call)
         blocked.release()
+        return left
 
-    monkeypatch.setattr(invocation, "give_up_guard", late)
+    monkeypatch.setattr(guard_module.GuardedCall, "leave", late)
     report = blocked.run()
     assert [each.reason for each in report.outcomes] == [FailureReason.DEADLINE] * 2
 
@@ -112,11 +112,11 @@ def test_the_guards_reply_is_kept_although_the_thread_closes_its_loop_first(monk
 def test_the_guard_registers_for_the_interpreters_end_once(monkeypatch):
     asyncbatch.shutdown()
     registered = []
-    monkeypatch.setattr(guard_module, "_once", [])
+    monkeypatch.setattr(guard_module._guards, "is_registered", False)
     monkeypatch.setattr(guard_module.atexit, "register", registered.append)
     for _ in range(3):
-        guard_module.guard()
-        guard_module.give_up_guard()
+        assert guard_module.call_guarded(None, lambda: 1).result() == 1
+        asyncbatch.shutdown()
     assert registered == [guard_module.shutdown]
 
 
@@ -129,7 +129,7 @@ def test_a_snapshot_replaces_the_guards_loop_too(monkeypatch, called):
     module.register_after_restore = lambda hook: hooks.update(after=hook)
     monkeypatch.setitem(sys.modules, "snapshot_restore_py", module)
     monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
-    monkeypatch.setattr(guard_module, "_once", [])
+    monkeypatch.setattr(guard_module._guards, "is_registered", False)
     monkeypatch.setattr(guard_module.atexit, "register", lambda hook: None)
     loops = []
 

@@ -3,12 +3,17 @@
 import asyncio
 import threading
 import time
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from pathlib import Path
 
 import pytest
+from test_loop import in_a_fresh_process
 
 import asyncbatch
-from asyncbatch import BatchEngine, FailureReason, RunningLoopError, SkipReason
+from asyncbatch import BatchEngine, BlockedThreadsError, FailureReason, RunningLoopError, SkipReason
+from asyncbatch import _guard as guard_module
+from asyncbatch.powertools import AsyncBatchProcessor, EventType, async_process_partial_response
 from asyncbatch.testing import LambdaContext, sqs_event
 
 EVENT = sqs_event(["a", "b", "c"])
@@ -21,6 +26,60 @@ def guarded(**options):
 
 async def fine(record):
     await asyncio.sleep(0)
+
+
+def guards():
+    """The guards' threads that are alive."""
+    return {thread for thread in threading.enumerate() if thread.name == "asyncbatch loop"}
+
+
+def descriptors():
+    """How many descriptors are open; 0 where nobody tells."""
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
+
+
+def until(condition):
+    """Wait until something is so."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def in_a_thread(function):
+    """Call a function in a thread that ends with it; a call that hangs fails the test."""
+    results = []
+
+    def work():
+        try:
+            results.append(function())
+        except BaseException as error:
+            results.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive(), "it hangs"
+    return results[0]
+
+
+@pytest.fixture
+def blocked():
+    """Makes guarded runs that hold their guard's thread, until the end or until they are released."""
+    released = threading.Event()
+
+    async def blocks(record):
+        released.wait(30)
+
+    def run():
+        engine = guarded(deadline_margin=0.3, grace=0.01)
+        return engine.run(sqs_event(["a"]), blocks, LambdaContext(0.35))
+
+    run.release = released.set
+    yield run
+    released.set()
+    until(lambda: not guard_module._guards.left)
 
 
 def test_runs_in_one_thread_beside_the_callers():
@@ -149,3 +208,259 @@ def test_nothing_of_a_run_stays_referenced_while_the_thread_waits():
     del payload, Context
     gc.collect()
     assert reference() is None
+
+
+# --- guards belong to the process ---------------------------------------------------------------------
+
+
+def test_a_thread_that_calls_and_ends_leaves_no_thread_and_no_descriptor_behind():
+    engine = guarded()
+    in_a_thread(lambda: engine.run(EVENT, fine))
+    open_before = descriptors()
+    for _ in range(20):
+        assert in_a_thread(lambda: engine.run(EVENT, fine)).all_succeeded
+    assert len(guards()) == 1
+    assert descriptors() <= open_before
+
+
+def test_callers_at_one_time_have_a_guard_each_and_few_stay_idle():
+    number = 12
+    meeting, used = threading.Barrier(number), []
+
+    async def handler(record):
+        used.append(threading.current_thread())
+        meeting.wait(20)
+
+    engine = guarded()
+    callers = [threading.Thread(target=engine.run, args=(sqs_event(["a"]), handler)) for _ in range(number)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(20)
+    assert len(set(used)) == number
+    until(lambda: len(guards()) <= guard_module.MOST_IDLE)
+    assert engine.run(EVENT, fine).all_succeeded
+
+
+def test_a_guard_is_never_given_to_two_callers_at_once():
+    busy, shared, ran = set(), [], []
+
+    async def handler(record):
+        thread = threading.get_ident()
+        if thread in busy:
+            shared.append(thread)
+        busy.add(thread)
+        await asyncio.sleep(0.0005)
+        busy.discard(thread)
+        ran.append(record.text)
+
+    engines = [guarded() for _ in range(3)]
+
+    def calls(engine):
+        for _ in range(40):
+            assert engine.run(sqs_event(["a"]), handler).all_succeeded
+
+    callers = [threading.Thread(target=calls, args=(engines[at % 3],)) for at in range(9)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(40)
+    assert not shared
+    assert len(ran) == 9 * 40
+
+
+def test_an_engine_gets_the_guard_that_it_had_last_so_that_its_lifespan_stays_open():
+    opened = []
+    meeting = threading.Barrier(2)
+
+    @asynccontextmanager
+    async def lifespan():
+        opened.append(threading.current_thread())
+        yield
+
+    async def meets(record):
+        await asyncio.sleep(0)
+        meeting.wait(20)
+
+    first, second = guarded(lifespan=lifespan), guarded(lifespan=lifespan)
+    beside = threading.Thread(target=first.run, args=(sqs_event(["a"]), meets))
+    beside.start()
+    second.run(sqs_event(["a"]), meets)
+    beside.join(20)
+    for _ in range(3):
+        for engine in (first, second, second, first):
+            assert engine.run(EVENT, fine).all_succeeded
+    assert len(opened) == len(set(opened)) == 2
+
+
+def test_a_run_within_a_guarded_run_has_a_guard_of_its_own():
+    """The drop-in takes one where it is called inside a running loop."""
+    threads = []
+
+    async def inner(record):
+        threads.append(threading.current_thread())
+
+    async def outer(record):
+        threads.append(threading.current_thread())
+        processor = AsyncBatchProcessor(event_type=EventType.SQS)
+        event = sqs_event(["inner"])
+        reply = async_process_partial_response(event, inner, processor)
+        assert reply == {"batchItemFailures": []}
+
+    for _ in range(3):
+        assert guarded().run(sqs_event(["outer"]), outer).all_succeeded
+    assert len(threads) == 6
+    assert len(set(threads)) == 2
+
+
+def test_shutdown_ends_a_guard_that_is_in_use_when_its_run_is_over():
+    entered, released, left = threading.Event(), threading.Event(), []
+
+    @asynccontextmanager
+    async def lifespan():
+        yield
+        left.append("the lifespan was left")
+
+    async def waits(record):
+        entered.set()
+        released.wait(20)
+
+    engine = guarded(lifespan=lifespan)
+    reports = []
+    caller = threading.Thread(target=lambda: reports.append(engine.run(sqs_event(["a"]), waits)))
+    caller.start()
+    assert entered.wait(20)
+    (thread,) = guards()
+    asyncbatch.shutdown()
+    assert not left
+    released.set()
+    caller.join(20)
+    thread.join(20)
+    assert not thread.is_alive()
+    assert reports[0].all_succeeded
+    assert left
+
+
+# --- what keeps a job from starting -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
+def test_without_a_thread_the_caller_is_told_at_once(monkeypatch, error):
+    asyncbatch.shutdown()
+    until(lambda: not guards())
+    ran = []
+
+    async def handler(record):
+        ran.append(record)
+
+    def refused(thread):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refused)
+        with pytest.raises(type(error)):
+            guarded().run(EVENT, handler)
+    assert not ran
+    assert guarded().run(EVENT, fine).all_succeeded
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
+@pytest.mark.parametrize("context", ["None", "LambdaContext(30)"])
+def test_without_descriptors_for_a_loop_the_caller_is_told_at_once(context):
+    printed = in_a_fresh_process(f"""
+        import errno, os, resource, sys, threading
+        from asyncbatch import BatchEngine, shutdown
+        from asyncbatch.testing import LambdaContext, sqs_event
+        sys.unraisablehook = lambda _: None  # asyncio complains of the loop that it could not finish making
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        ran = []
+        async def handler(record):
+            ran.append(record.id)
+        engine = BatchEngine(guard_blocking=True)
+        def call():
+            try:
+                return engine.run(sqs_event(["a"]), handler, {context}).all_succeeded
+            except OSError as error:
+                return errno.errorcode[error.errno]
+        assert call()  # what is loaded late is loaded
+        shutdown()
+        taken = []
+        try:
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            pass
+        told = []
+        thread = threading.Thread(target=lambda: told.append(call()), daemon=True)
+        thread.start()
+        thread.join(15)
+        for descriptor in taken:
+            os.close(descriptor)
+        print(told, len(ran))
+        print(call(), len(ran), flush=True)
+        os._exit(0)
+    """)
+    assert printed == ["['EMFILE']", "1", "True", "2"]
+
+
+def test_a_job_that_ends_while_its_thread_is_being_left_behind_counts(monkeypatch):
+    """The wait was given up, but the job has ended: its guard may have its next caller by now."""
+
+    def too_late(call, timeout):
+        call.done.wait(20)
+        return False
+
+    monkeypatch.setattr(guard_module.GuardedCall, "wait", too_late)
+    assert guarded().run(EVENT, fine, LambdaContext(5)).all_succeeded
+    assert guarded().run(EVENT, fine, LambdaContext(5)).all_succeeded
+    assert len(guards()) == 1
+
+
+# --- those that are left behind -----------------------------------------------------------------------
+
+
+def test_too_many_left_behind_are_a_refusal_before_anything_ran_until_one_ends(monkeypatch, blocked):
+    monkeypatch.setattr(guard_module, "MOST_LEFT", 2)
+    ran, told = [], []
+
+    async def handler(record):
+        ran.append(record)
+
+    engine = guarded(hooks=[told.append])
+    for _ in range(2):
+        assert not blocked().succeeded
+    for context in (None, LambdaContext(5)):
+        with pytest.raises(BlockedThreadsError, match="2 threads of this process"):
+            engine.run(EVENT, handler, context)
+    assert not ran
+    assert not told
+    blocked.release()
+    until(lambda: not guards())
+    assert engine.run(EVENT, handler).all_succeeded
+
+
+def test_the_drop_in_is_refused_as_well_where_it_needs_a_guard(monkeypatch, blocked):
+    monkeypatch.setattr(guard_module, "MOST_LEFT", 1)
+    blocked()
+
+    async def main():
+        with pytest.raises(BlockedThreadsError):
+            async_process_partial_response(EVENT, fine, AsyncBatchProcessor(event_type=EventType.SQS))
+
+    asyncio.run(main())
+
+
+def test_a_guard_that_is_left_behind_is_not_used_again(blocked):
+    blocked()
+    (left,) = guards()
+    threads = set()
+
+    async def handler(record):
+        threads.add(threading.current_thread())
+
+    assert guarded().run(EVENT, handler).all_succeeded
+    assert left not in threads
+    blocked.release()
+    left.join(20)
+    assert guarded().run(EVENT, handler).all_succeeded
+    assert len(threads) == 1
