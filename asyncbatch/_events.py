@@ -1,4 +1,8 @@
-"""From an event to a batch: which source it comes from, and every record named and checked before one runs."""
+"""From an event to a batch: which source it comes from, and every record named and checked before one runs.
+
+A batch is what was read. The event's lists and records belong to the caller and to the handlers, who may change
+them while the batch runs: the batch has a list of its own, and names and keys that were read once.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from functools import lru_cache
 from typing import Any, Final, final
 
 from asyncbatch._errors import InvalidEventError
-from asyncbatch._sources import EventSource, SourceRules, is_object, rules_of
+from asyncbatch._records import ItemIdentifier
+from asyncbatch._sources import EventSource, Ordering, SourceRules, is_object, rules_of
 from asyncbatch._views import RawRecord
 
 
@@ -18,27 +23,45 @@ class Batch:
 
     Args:
         rules: The row of the table; None for an empty batch whose source nothing tells.
-        raws: The raw records, in batch position.
+        raws: The raw records, in batch position; a list that nobody else has.
         names: A hashable name per record; equal names are copies of one record.
+        keys: What orders each record in its event source; empty where nothing does.
         distinct: How many names differ.
         window_state: The ``state`` of a tumbling window's event, to be echoed; None for any other event.
     """
 
-    __slots__ = ("distinct", "names", "raws", "rules", "window_state")
+    __slots__ = ("distinct", "keys", "names", "raws", "rules", "window_state")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - keywords would be paid per batch
         self,
         rules: SourceRules | None,
         raws: Sequence[RawRecord],
         names: Sequence[Hashable],
+        keys: Sequence[Hashable],
         distinct: int,
         window_state: dict[str, Any] | None = None,
     ) -> None:
         self.rules: SourceRules | None = rules
         self.raws: Sequence[RawRecord] = raws
         self.names: Sequence[Hashable] = names
+        self.keys: Sequence[Hashable] = keys
         self.distinct: int = distinct
         self.window_state: dict[str, Any] | None = window_state
+
+    def identifier(self, position: int) -> ItemIdentifier:
+        """How a reply names the record at a position."""
+        assert self.rules is not None, "a batch with records has a source"  # noqa: S101 - narrows a type
+        return self.rules.identifier(self.names[position])
+
+    def lane_keys(self, ordering: Ordering) -> Sequence[Hashable]:
+        """The lane of every record, as one of the engine's orderings has it."""
+        if ordering is Ordering.UNORDERED:
+            return self.names
+        partition = None if self.rules is None else self.rules.partition
+        if partition is None:
+            return self.keys if ordering is Ordering.BY_KEY else [None] * len(self.names)
+        partitions = list(map(partition, self.names))
+        return list(zip(partitions, self.keys, strict=True)) if ordering is Ordering.BY_KEY else partitions
 
 
 _TAGS: Final = {
@@ -95,7 +118,8 @@ def read_event(event: Any, source: EventSource | None = None) -> Batch:
     if not _is_list(records):
         raise _not_a_batch(event, records)
     if not records:
-        return Batch(source and rules_of(source), (), (), 0, state)
+        return Batch(source and rules_of(source), (), (), (), 0, state)
+    records = [*records]
     return _checked(_detected(records, source), records, state)
 
 
@@ -129,22 +153,24 @@ def _read_kafka(event: Mapping[str, Any], named: EventSource | None) -> Batch:
             raise InvalidEventError(problem, f"records[{name!r:.100}]")
         raws += records
     if not raws:
-        return Batch(rules_of(EventSource.KAFKA), (), (), 0)
+        return Batch(rules_of(EventSource.KAFKA), (), (), (), 0)
     return _checked(rules_of(EventSource.KAFKA), raws)
 
 
 def _checked(rules: SourceRules, raws: Sequence[RawRecord], state: dict[str, Any] | None = None) -> Batch:
     """Name every record, quickly; where that does not work out, say which record is at fault."""
     try:
-        names = rules.identifiers(raws)
+        names = rules.names(raws)
+        keys = rules.keys(raws) if rules.keys is not None else ()
         distinct = set(names)
-        types = list(map(type, names))
-        well_named = (types.count(str) or types.count(tuple)) == len(names) and "" not in distinct
+        types = [*map(type, names)]
+        sound = (types.count(str) or types.count(tuple)) == len(names) and "" not in distinct
+        sound = sound and (rules.are_sound is None or rules.are_sound(names, keys))
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration, IndexError):
         raise _first_problem(rules, raws) from None
-    if not well_named:
+    if not sound:
         raise _first_problem(rules, raws)
-    return Batch(rules, raws, names, len(distinct), state)
+    return Batch(rules, raws, names, keys, len(distinct), state)
 
 
 def _first_problem(rules: SourceRules, raws: Sequence[RawRecord]) -> InvalidEventError:

@@ -35,7 +35,7 @@ from asyncbatch._loop import (
 from asyncbatch._options import Options
 from asyncbatch._report import BatchReport, BatchResponse, RaiseOnFailure
 from asyncbatch._scheduler import Judge, Observer, Run, Threads
-from asyncbatch._sources import Ordering, SourceRules
+from asyncbatch._sources import Ordering
 
 if TYPE_CHECKING:
     from asyncbatch._follower import Follower
@@ -140,7 +140,7 @@ class Job:
         moving = None if isinstance(concurrency, int) else concurrency
         limit = concurrency if isinstance(concurrency, int) else options.limit
         threads = None if self.bound.threads is None else Threads(limit)
-        observer = _HookObserver(options.hooks, self.batch, rules, self.ledger) if options.hooks else None
+        observer = _HookObserver(options.hooks, self.batch, self.ledger) if options.hooks else None
         self.run = Run(
             self.batch.raws,
             lanes,
@@ -245,16 +245,15 @@ class Job:
 class _HookObserver(Observer):
     """Turns what a run tells into hook events."""
 
-    def __init__(self, hooks: Sequence[Hook], batch: Batch, rules: SourceRules, ledger: Ledger) -> None:
+    def __init__(self, hooks: Sequence[Hook], batch: Batch, ledger: Ledger) -> None:
         self._hooks = hooks
         self._batch = batch
-        self._identifier = rules.identifier
         self._ledger = ledger
 
     def started(self, position: int) -> None:
         from asyncbatch.hooks import RecordStarted  # noqa: PLC0415 - only where somebody listens
 
-        tell(self._hooks, RecordStarted(position, self._identifier(self._batch.raws[position])))
+        tell(self._hooks, RecordStarted(position, self._batch.identifier(position)))
 
     def ended(self, position: int) -> None:
         from asyncbatch._outcomes import outcome_of  # noqa: PLC0415 - only where somebody listens

@@ -21,7 +21,6 @@ from asyncbatch._failure_texts import undone_work
 from asyncbatch._ledger import FailureReason, Ledger, SkipReason
 from asyncbatch._records import Record
 from asyncbatch._sources import FailureScope, Ordering, Redelivery, SourceRules
-from asyncbatch._views import RawRecord
 
 KeyFunction = Callable[[Record[Any]], Hashable]
 
@@ -301,7 +300,7 @@ def refuse_illegal(
             "RECORD would start a record although an earlier one of its lane did not succeed",
             "Use LANE or BATCH, or ordering=Ordering.UNORDERED where order does not matter.",
         )
-    if ordering is Ordering.BY_KEY and rules is not None and rules.native_key is None:
+    if ordering is Ordering.BY_KEY and rules is not None and rules.keys is None:
         raise InvalidOptionError(
             "ordering",
             f"BY_KEY needs a key, and records of {rules.source.value} have none",
@@ -332,7 +331,7 @@ def build_lanes(
     ledger: Ledger,
     ordering: Ordering | KeyFunction,
     scope: FailureScope,
-) -> tuple[Lanes, list[Hashable] | None]:
+) -> tuple[Lanes, Sequence[Hashable] | None]:
     """Sort a batch's records into lanes.
 
     Args:
@@ -349,9 +348,9 @@ def build_lanes(
     if ordering is Ordering.UNORDERED:
         if batch.distinct == size:
             return SingleLanes(ledger, scope), None
-        keys: list[Hashable] = list(batch.names)
+        keys = batch.names
     elif isinstance(ordering, Ordering):
-        keys = list(map(_lane_key(rules, ordering), batch.raws))
+        keys = batch.lane_keys(ordering)
     else:
         keys = _keys_by_function(batch, rules, ledger, ordering, scope)
     lanes = _positions_by_key(keys, ledger)
@@ -382,41 +381,34 @@ def _positions_by_key(keys: Iterable[Hashable], ledger: Ledger) -> dict[Hashable
     return lanes
 
 
-def _lane_key(rules: SourceRules, ordering: Ordering) -> Callable[[RawRecord], Hashable]:
-    key = rules.sequential_key if ordering is Ordering.SEQUENTIAL else rules.native_key
-    assert key is not None, "refuse_illegal has run"  # noqa: S101 - narrows a type
-    return key
-
-
 @final
 class Halts:
     """What failures hold back where records run one after another, in batch position: no lane has to wait there.
 
     Args:
-        raws: The raw records.
+        batch: The records.
         rules: Their event source, in its own ordering and failure scope.
         ledger: Where records that are held back are noted.
     """
 
-    __slots__ = ("_key", "_keys", "_ledger", "_raws", "_scope")
+    __slots__ = ("_halted", "_keys", "_ledger", "_scope")
 
-    def __init__(self, raws: Sequence[RawRecord], rules: SourceRules, ledger: Ledger) -> None:
-        self._raws = raws
+    def __init__(self, batch: Batch, rules: SourceRules, ledger: Ledger) -> None:
         self._ledger = ledger
         self._scope = rules.scope
-        self._key = None if rules.scope is FailureScope.RECORD else _lane_key(rules, rules.ordering)
-        self._keys: set[Hashable] = set()
+        self._keys = None if rules.scope is FailureScope.RECORD else batch.lane_keys(rules.ordering)
+        self._halted: set[Hashable] = set()
 
     def note(self, position: int) -> None:
         """Note that a record did not succeed."""
-        if self._key is not None:
-            self._keys.add(self._key(self._raws[position]))
+        if self._keys is not None:
+            self._halted.add(self._keys[position])
 
     def holds(self, position: int) -> bool:
         """Whether a record may not start, because of one before it; the ledger then says why."""
-        if self._key is None or not self._keys:
+        if self._keys is None or not self._halted:
             return False
-        if self._key(self._raws[position]) in self._keys:
+        if self._keys[position] in self._halted:
             self._ledger.skip(position, SkipReason.LANE_HALTED)
         elif self._scope is FailureScope.BATCH:
             self._ledger.skip(position, SkipReason.BATCH_HALTED)
@@ -439,7 +431,8 @@ def _keys_by_function(
     halted_own: set[Hashable] = set()
     halted: set[Hashable] = set()
     refused = False
-    own_key = rules.own_key or _no_key
+    # Where the event source orders nothing, no record that is refused holds back another.
+    own_keys = None if rules.ordering is Ordering.UNORDERED else batch.lane_keys(rules.ordering)
     for position, raw in enumerate(batch.raws):
         try:
             key = _plain_key(function(rules.record_type(raw)))
@@ -447,7 +440,8 @@ def _keys_by_function(
             ledger.fail(position, FailureReason.RAISED, error)
             key = object()  # a lane that no other record is in
             refused = True
-            halted_own.add(own_key(raw))
+            if own_keys is not None:
+                halted_own.add(own_keys[position])
         key = first_copies.setdefault(batch.names[position], key)  # copies share a lane
         keys.append(key)
         if position in ledger.failures:
@@ -456,14 +450,10 @@ def _keys_by_function(
             continue
         elif scope is FailureScope.BATCH:
             ledger.skip(position, SkipReason.BATCH_HALTED)
-        elif key in halted or own_key(raw) in halted_own - {None}:
+        elif key in halted or (own_keys is not None and own_keys[position] in halted_own):
             ledger.skip(position, SkipReason.LANE_HALTED)
             halted.add(key)
     return keys
-
-
-def _no_key(_: RawRecord) -> Hashable:
-    return None
 
 
 def _plain_key(key: Hashable) -> Hashable:

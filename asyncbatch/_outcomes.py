@@ -93,8 +93,7 @@ def outcome_of(batch: Batch, ledger: Ledger, position: int, *, succeeded: bool) 
         succeeded: Whether it earned success.
     """
     assert batch.rules is not None, "a batch with records has a source"  # noqa: S101 - narrows a type
-    raw = batch.raws[position]
-    identifier, record = batch.rules.identifier(raw), batch.rules.record_type(raw)
+    identifier, record = batch.identifier(position), batch.rules.record_type(batch.raws[position])
     started, ended = ledger.started[position], ledger.ended[position]
     if succeeded and started is not None and ended is not None:
         return Succeeded(position=position, id=identifier, record=record, started=started, ended=ended)

@@ -97,7 +97,7 @@ class BatchReport:
         self._outcomes: tuple[Outcome, ...] | None = None
         self.duration = duration
         self.still_running: tuple[ItemIdentifier, ...] = (
-            tuple(map(self._identifier, still_running)) if still_running else ()
+            tuple(map(batch.identifier, still_running)) if still_running else ()
         )
         """Identifiers of records whose task or thread could not be stopped: it may overlap their redelivery."""
 
@@ -165,7 +165,7 @@ class BatchReport:
             return []
         self._check_order(rules)
         named = {self._batch.names[position]: position for position in self._named(rules)}
-        return [self._identifier(position) for position in named.values()]
+        return [self._batch.identifier(position) for position in named.values()]
 
     @property
     def checkpoint(self) -> ItemIdentifier | None:
@@ -211,10 +211,6 @@ class BatchReport:
 
     # --- the parts ------------------------------------------------------------------------------------
 
-    def _identifier(self, position: int) -> ItemIdentifier:
-        assert self._batch.rules is not None, "a batch with records has a source"  # noqa: S101 - narrows a type
-        return self._batch.rules.identifier(self._batch.raws[position])
-
     def _named(self, rules: SourceRules) -> Iterator[int]:
         """The positions that the reply names, by the event source's rule."""
         if rules.redelivery is Redelivery.FROM_LOWEST:
@@ -223,30 +219,26 @@ class BatchReport:
         if rules.redelivery is Redelivery.NAMED and self._lane_keys is None:
             yield from (position for position, done in enumerate(self._succeeded) if not done)
             return
+        units = self._lane_keys  # a queue without an order of its own gets the one that the user asked for
+        if units is None or rules.redelivery is not Redelivery.NAMED:
+            units = self._batch.lane_keys(rules.unit)
         halted: set[Hashable] = set()
-        for position, raw in enumerate(self._batch.raws):
-            unit = self._unit(rules, raw, position)
+        for position, unit in enumerate(units):
             if not self._succeeded[position]:
                 halted.add(unit)
             if unit in halted:
                 yield position
-
-    def _unit(self, rules: SourceRules, raw: Any, position: int) -> Hashable:
-        # A queue without an order of its own gets the one that the user asked for.
-        if rules.redelivery is Redelivery.NAMED and self._lane_keys is not None:
-            return self._lane_keys[position]
-        return rules.unit(raw)
 
     def _check_order(self, rules: SourceRules) -> None:
         """Batch position decides order, and a stream's own numbers must agree with it."""
         if rules.redelivery is Redelivery.NAMED:
             return  # no stream, no numbers
         last: dict[Hashable, int] = {}
-        for position, raw in enumerate(self._batch.raws):
-            number = rules.position(raw)
+        units = self._batch.lane_keys(rules.unit)
+        for position, number in enumerate(map(rules.position, self._batch.names)):
             if number is None:
                 continue
-            unit = rules.unit(raw)
+            unit = units[position]
             if number < last.get(unit, number):
                 raise SequenceOrderError(position)
             last[unit] = number
@@ -273,7 +265,7 @@ class BatchReport:
         for position in sorted(self._ledger.failures)[:TRACED_FAILURES]:
             failure = self._ledger.failures[position]
             place = f" ({failure.trace})" if failure.trace else ""
-            yield f"  {_shown(self._identifier(position))}: {failure.message}{place}"
+            yield f"  {_shown(self._batch.identifier(position))}: {failure.message}{place}"
         if self.still_running:
             yield f"  still running: {', '.join(map(_shown, self.still_running[:TRACED_FAILURES]))}"
 

@@ -2,6 +2,9 @@
 
 For each source: what must be there before anything runs, the item identifier, the key that orders it, its
 defaults, and which records a reply must name. The rest of the package reads the table.
+
+Raw records belong to the caller and to the handlers, who may change them while the batch runs. Names and keys are
+therefore read once, before anything runs, and whatever is decided later is told from those.
 """
 
 from __future__ import annotations
@@ -73,14 +76,15 @@ class SourceRules(NamedTuple):
     Attributes:
         source: The event source.
         record_type: The view on its records.
-        identifiers: Names every record, in input order, by something hashable. It may raise whatever a
+        names: Reads a name of every raw record, in input order, by something hashable. It may raise whatever a
             malformed record makes it raise; `problem` then says what is wrong.
-        problem: What makes this record impossible to report on, or None.
-        identifier: How a reply names a record.
-        unit: What a reply's order refers to: the message group, the topic-partition; one for a shard.
-        sequential_key: The key for `Ordering.SEQUENTIAL`: the topic-partition, or one for the batch.
-        native_key: The key for `Ordering.BY_KEY`; None where the source has none.
-        position: A stream's position as an integer, or None where the text is none.
+        keys: Reads what orders every raw record in its event source, as `names` does; None where nothing does.
+        are_sound: Whether the names and keys that were read are what they have to be, beyond a name that is a text
+            and not empty, or a tuple. It may raise as well. None where there is nothing more to ask.
+        problem: What makes this raw record impossible to report on, or None.
+        identifier: How a reply names the record of a name.
+        partition: The topic-partition of a name; None where a batch comes from one queue, or one shard.
+        position: A stream's position as an integer, by name, or None where the text is none.
         ordering: The default ordering.
         scope: The default failure scope.
         redelivery: What a reply must name.
@@ -89,22 +93,22 @@ class SourceRules(NamedTuple):
 
     source: EventSource
     record_type: type[Record[Any]]
-    identifiers: Callable[[Sequence[RawRecord]], list[Hashable]]
+    names: Callable[[Sequence[RawRecord]], Sequence[Hashable]]
+    keys: Callable[[Sequence[RawRecord]], Sequence[Hashable]] | None
+    are_sound: Callable[[Sequence[Hashable], Sequence[Hashable]], bool] | None
     problem: Callable[[RawRecord], tuple[str, str] | None]
-    identifier: Callable[[RawRecord], ItemIdentifier]
-    unit: Callable[[RawRecord], Hashable]
-    sequential_key: Callable[[RawRecord], Hashable]
-    native_key: Callable[[RawRecord], Hashable] | None
-    position: Callable[[RawRecord], int | None]
+    identifier: Callable[[Any], ItemIdentifier]
+    partition: Callable[[Any], Hashable] | None
+    position: Callable[[Any], int | None]
     ordering: Ordering
     scope: FailureScope
     redelivery: Redelivery
     partial_responses_are_optional: bool = False
 
     @property
-    def own_key(self) -> Callable[[RawRecord], Hashable] | None:
-        """What orders records in the event source itself; None where nothing does."""
-        return self.sequential_key if self.ordering is Ordering.SEQUENTIAL else self.native_key
+    def unit(self) -> Ordering:
+        """What a reply's order refers to: the source's own lanes; for a shard all of it, whatever its lanes."""
+        return Ordering.SEQUENTIAL if self.redelivery is Redelivery.FROM_LOWEST else self.ordering
 
     def default_scope(self, ordering: object) -> FailureScope:
         """The failure scope where the user named none: an ordering that was asked for halts its lanes."""
@@ -134,7 +138,7 @@ def _missing_text(record: Any, *path: str) -> tuple[str, str] | None:
     return None if record else (place, "is empty")
 
 
-def _sqs_identifiers(raws: Sequence[RawRecord]) -> list[Hashable]:
+def _message_ids(raws: Sequence[RawRecord]) -> list[Hashable]:
     return [raw["messageId"] for raw in raws]
 
 
@@ -142,30 +146,28 @@ def _sqs_problem(raw: RawRecord) -> tuple[str, str] | None:
     return _missing_text(raw, "messageId")
 
 
-def _message_id(raw: RawRecord) -> str:
-    return raw["messageId"]
+def _message_groups(raws: Sequence[RawRecord]) -> list[Hashable]:
+    return [raw["attributes"]["MessageGroupId"] for raw in raws]
 
 
-def _fifo_identifiers(raws: Sequence[RawRecord]) -> list[Hashable]:
-    groups = [raw["attributes"]["MessageGroupId"] for raw in raws]
-    if set(map(type, groups)) != {str} or not all(groups):
-        raise ValueError  # `_fifo_problem` says what is wrong
-    return [raw["messageId"] for raw in raws]
+def _are_groups(_: Sequence[Hashable], groups: Sequence[Hashable]) -> bool:
+    return set(map(type, groups)) == {str} and all(groups)
 
 
 def _fifo_problem(raw: RawRecord) -> tuple[str, str] | None:
     return _missing_text(raw, "messageId") or _missing_text(raw, "attributes", "MessageGroupId")
 
 
-def _message_group(raw: RawRecord) -> Hashable:
-    return raw["attributes"]["MessageGroupId"]
+def _kinesis_sequence_numbers(raws: Sequence[RawRecord]) -> list[Hashable]:
+    return [raw["kinesis"]["sequenceNumber"] for raw in raws]
 
 
-def _kinesis_identifiers(raws: Sequence[RawRecord]) -> list[Hashable]:
-    parts = [raw["kinesis"] for raw in raws]
-    if set(map(type, [part["partitionKey"] for part in parts])) != {str}:
-        raise ValueError  # `_kinesis_problem` says what is wrong
-    return [part["sequenceNumber"] for part in parts]
+def _partition_keys(raws: Sequence[RawRecord]) -> list[Hashable]:
+    return [raw["kinesis"]["partitionKey"] for raw in raws]
+
+
+def _are_partition_keys(_: Sequence[Hashable], keys: Sequence[Hashable]) -> bool:
+    return set(map(type, keys)) == {str}  # an empty key orders as well as any other
 
 
 def _kinesis_problem(raw: RawRecord) -> tuple[str, str] | None:
@@ -177,33 +179,25 @@ def _kinesis_problem(raw: RawRecord) -> tuple[str, str] | None:
     return problem
 
 
-def _kinesis_sequence_number(raw: RawRecord) -> str:
-    return raw["kinesis"]["sequenceNumber"]
+def _dynamodb_sequence_numbers(raws: Sequence[RawRecord]) -> list[Hashable]:
+    return [raw["dynamodb"]["SequenceNumber"] for raw in raws]
 
 
-def _kinesis_position(raw: RawRecord) -> int | None:
-    return _integer(raw["kinesis"]["sequenceNumber"])
+def _item_keys(raws: Sequence[RawRecord]) -> list[Hashable]:
+    return [item_key(raw["dynamodb"]["Keys"]) for raw in raws]
 
 
-def _partition_key(raw: RawRecord) -> Hashable:
-    return raw["kinesis"]["partitionKey"]
-
-
-def _dynamodb_identifiers(raws: Sequence[RawRecord]) -> list[Hashable]:
-    parts = [raw["dynamodb"] for raw in raws]
-    for part in parts:
-        hash(item_key(part["Keys"]))
-        if not part["Keys"]:
-            raise ValueError  # `_dynamodb_problem` says what is wrong
-    return [part["SequenceNumber"] for part in parts]
+def _are_item_keys(_: Sequence[Hashable], keys: Sequence[Hashable]) -> bool:
+    return () not in set(keys)  # which raises where one cannot be hashed
 
 
 def _dynamodb_problem(raw: RawRecord) -> tuple[str, str] | None:
     problem = _missing_text(raw, "dynamodb", "SequenceNumber")
     if problem is None:
         try:
-            hash(_item_key(raw))
-            keyed = bool(raw["dynamodb"]["Keys"])
+            key = item_key(raw["dynamodb"]["Keys"])
+            hash(key)
+            keyed = key != ()
         except KeyError:
             return ".dynamodb.Keys", "is missing"
         except (TypeError, AttributeError, StopIteration):
@@ -213,27 +207,21 @@ def _dynamodb_problem(raw: RawRecord) -> tuple[str, str] | None:
     return problem
 
 
-def _dynamodb_sequence_number(raw: RawRecord) -> str:
-    return raw["dynamodb"]["SequenceNumber"]
+def _kafka_names(raws: Sequence[RawRecord]) -> list[Hashable]:
+    return [(raw["topic"], raw["partition"], raw["offset"]) for raw in raws]
 
 
-def _dynamodb_position(raw: RawRecord) -> int | None:
-    return _integer(raw["dynamodb"]["SequenceNumber"])
+def _kafka_message_keys(raws: Sequence[RawRecord]) -> list[Hashable]:
+    return [raw.get("key") for raw in raws]  # a null key takes the partition's lane
 
 
-def _item_key(raw: RawRecord) -> Hashable:
-    return item_key(raw["dynamodb"]["Keys"])
-
-
-def _kafka_identifiers(raws: Sequence[RawRecord]) -> list[Hashable]:
-    names = [(raw["topic"], raw["partition"], raw["offset"]) for raw in raws]
+def _are_in_partitions(names: Sequence[Any], keys: Sequence[Hashable]) -> bool:
     topics, partitions, offsets = (set(map(type, column)) for column in zip(*names, strict=True))
-    keys: set[type] = {type(raw.get("key")) for raw in raws}
-    if topics != {str} or partitions != {int} or offsets != {int} or not keys <= _KAFKA_KEY_TYPES:
-        raise ValueError  # `_kafka_problem` says what is wrong
+    if topics != {str} or partitions != {int} or offsets != {int}:
+        return False
     if not all([topic and partition >= 0 for topic, partition, _ in names]):  # noqa: C419 - a generator takes longer
-        raise ValueError  # likewise
-    return list(names)
+        return False
+    return _KAFKA_KEY_TYPES.issuperset(map(type, keys))
 
 
 def _kafka_problem(raw: RawRecord) -> tuple[str, str] | None:
@@ -252,24 +240,27 @@ def _kafka_problem(raw: RawRecord) -> tuple[str, str] | None:
 _KAFKA_KEY_TYPES: Final = frozenset({str, type(None)})
 
 
-def _kafka_identifier(raw: RawRecord) -> KafkaIdentifier:
-    return {"partition": f"{raw['topic']}-{raw['partition']}", "offset": raw["offset"]}
+# --- what a name tells --------------------------------------------------------------------------------
 
 
-def _kafka_offset(raw: RawRecord) -> int | None:
-    return raw["offset"]
+def _itself(name: str) -> str:
+    return name
 
 
-def _topic_partition(raw: RawRecord) -> Hashable:
-    return raw["topic"], raw["partition"]
+def _kafka_identifier(name: tuple[str, int, int]) -> KafkaIdentifier:
+    topic, partition, offset = name
+    return {"partition": f"{topic}-{partition}", "offset": offset}
 
 
-def _kafka_message_key(raw: RawRecord) -> Hashable:
-    # A null key takes the partition's lane.
-    return raw["topic"], raw["partition"], raw.get("key")
+def _topic_partition(name: tuple[str, int, int]) -> Hashable:
+    return name[:2]
 
 
-def _no_position(_: RawRecord) -> None:
+def _offset(name: tuple[str, int, int]) -> int:
+    return name[2]
+
+
+def _no_position(_: str) -> None:
     return None
 
 
@@ -282,22 +273,18 @@ def _integer(text: str) -> int | None:
 _DIGITS: Final = 640  # `int` refuses longer ones where an interpreter is set to refuse as much as it can
 
 
-def _one(_: RawRecord) -> Hashable:
-    return None
-
-
 _RULES: Final = {
     rules.source: rules
     for rules in (
         SourceRules(
             source=EventSource.SQS,
             record_type=SqsRecord,
-            identifiers=_sqs_identifiers,
+            names=_message_ids,
+            keys=None,
+            are_sound=None,
             problem=_sqs_problem,
-            identifier=_message_id,
-            unit=_message_id,
-            sequential_key=_one,
-            native_key=None,
+            identifier=_itself,
+            partition=None,
             position=_no_position,
             ordering=Ordering.UNORDERED,
             scope=FailureScope.RECORD,
@@ -306,12 +293,12 @@ _RULES: Final = {
         SourceRules(
             source=EventSource.SQS_FIFO,
             record_type=SqsRecord,
-            identifiers=_fifo_identifiers,
+            names=_message_ids,
+            keys=_message_groups,
+            are_sound=_are_groups,
             problem=_fifo_problem,
-            identifier=_message_id,
-            unit=_message_group,
-            sequential_key=_one,
-            native_key=_message_group,
+            identifier=_itself,
+            partition=None,
             position=_no_position,
             ordering=Ordering.BY_KEY,
             scope=FailureScope.LANE,
@@ -320,13 +307,13 @@ _RULES: Final = {
         SourceRules(
             source=EventSource.KINESIS,
             record_type=KinesisRecord,
-            identifiers=_kinesis_identifiers,
+            names=_kinesis_sequence_numbers,
+            keys=_partition_keys,
+            are_sound=_are_partition_keys,
             problem=_kinesis_problem,
-            identifier=_kinesis_sequence_number,
-            unit=_one,
-            sequential_key=_one,
-            native_key=_partition_key,
-            position=_kinesis_position,
+            identifier=_itself,
+            partition=None,
+            position=_integer,
             ordering=Ordering.BY_KEY,
             scope=FailureScope.BATCH,
             redelivery=Redelivery.FROM_LOWEST,
@@ -334,13 +321,13 @@ _RULES: Final = {
         SourceRules(
             source=EventSource.DYNAMODB,
             record_type=DynamoDBRecord,
-            identifiers=_dynamodb_identifiers,
+            names=_dynamodb_sequence_numbers,
+            keys=_item_keys,
+            are_sound=_are_item_keys,
             problem=_dynamodb_problem,
-            identifier=_dynamodb_sequence_number,
-            unit=_one,
-            sequential_key=_one,
-            native_key=_item_key,
-            position=_dynamodb_position,
+            identifier=_itself,
+            partition=None,
+            position=_integer,
             ordering=Ordering.BY_KEY,
             scope=FailureScope.BATCH,
             redelivery=Redelivery.FROM_LOWEST,
@@ -348,13 +335,13 @@ _RULES: Final = {
         SourceRules(
             source=EventSource.KAFKA,
             record_type=KafkaRecord,
-            identifiers=_kafka_identifiers,
+            names=_kafka_names,
+            keys=_kafka_message_keys,
+            are_sound=_are_in_partitions,
             problem=_kafka_problem,
             identifier=_kafka_identifier,
-            unit=_topic_partition,
-            sequential_key=_topic_partition,
-            native_key=_kafka_message_key,
-            position=_kafka_offset,
+            partition=_topic_partition,
+            position=_offset,
             ordering=Ordering.SEQUENTIAL,
             scope=FailureScope.LANE,
             redelivery=Redelivery.UNIT_SUFFIX,

@@ -203,7 +203,7 @@ def _while_all_succeed(
 
 def _go_on(processor: Processor, stop_at: float | None, tally: Tally, entries: list[Entry]) -> None:
     """Process what comes behind a first failure, the last of ``entries``, but for what failures hold back."""
-    halts = Halts(tally.records, tally.rules, tally.ledger)
+    halts = Halts(tally.batch, tally.rules, tally.ledger)
     halts.note(len(entries) - 1)
     for position in range(len(entries), len(tally.records)):
         if stop_at is not None and monotonic() >= stop_at:
@@ -253,7 +253,7 @@ def run_to_end(turn: Turn | None, awaitable: Awaitable[Any]) -> Any:
             raised.append(error)
 
     budget = None if turn is None or turn.stop_at is None else max(0.0, turn.stop_at - monotonic())
-    batch = Batch(UNREPORTED, [{}], ["the record"], 1)
+    batch = Batch(UNREPORTED, [{}], ["the record"], (), 1)
     job = Job(options_for(1), batch, BoundHandler(wait), None, budget, None)
     left = run_where_clients_live(job, budget)
     if job.ledger.seal(left) == b"\1":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, final
 
 from asyncbatch._events import Batch, queue_source
 from asyncbatch._records import ItemIdentifier
@@ -32,10 +32,6 @@ EventType.__hash__ = object.__hash__  # type: ignore[method-assign]
 _MALFORMED: Final = (KeyError, TypeError, AttributeError, ValueError, StopIteration, IndexError)
 
 
-class _Alone:
-    """The name, or the lane, of a record that shares none."""
-
-
 def hashable(identifier: Any) -> Hashable:
     """An item identifier as something that can be looked up, and is not taken for another.
 
@@ -54,52 +50,103 @@ def is_usable(identifier: Any) -> bool:
     return all(part is not None and part != "" for part in parts)  # 0 is an offset
 
 
-def batch_of(rules: SourceRules, raws: Sequence[RawRecord]) -> Batch:
-    """Records as a batch, named where they can be; others stand for themselves."""
+@final
+class OddName:
+    """The name of a record that AWS would not have sent: shared with copies of it, or with none if it is unusable.
+
+    Args:
+        read: What was found in the record where its name should be; None where there was nothing.
+        identifier: How a reply would name the record.
+    """
+
+    __slots__ = ("_form", "read")
+
+    def __init__(self, read: Any, identifier: Any) -> None:
+        self.read = read
+        self._form: Hashable = hashable(identifier) if is_usable(identifier) else object()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OddName) and self._form == other._form
+
+    def __hash__(self) -> int:
+        return hash(self._form)
+
+
+def batch_of(
+    rules: SourceRules, raws: Sequence[RawRecord], names: Sequence[Hashable], keys: Sequence[Hashable]
+) -> Batch:
+    """Records as a batch, named where they can be; others stand for themselves.
+
+    Args:
+        rules: One of the rows below.
+        raws: The raw records.
+        names: The names that were read of them.
+        keys: The keys that were read of them; empty for a row that has none.
+    """
+    distinct: set[Hashable] = set()
     try:
-        names = rules.identifiers(raws)
         distinct = set(names)
+        sound = "" not in distinct and (rules.are_sound is None or rules.are_sound(names, keys))
     except _MALFORMED:
-        names = [hashable(rules.identifier(raw)) for raw in raws]
+        sound = False
+    if not sound:
+        names = [OddName(name, rules.identifier(name)) for name in names]
         distinct = set(names)
-    if None in distinct or "" in distinct:
-        names = [name if is_usable(name) else _Alone() for name in names]
-        distinct = set(names)
-    return Batch(rules, raws, names, len(distinct))
+    return Batch(rules, raws, names, keys, len(distinct))
 
 
 # --- the rows -----------------------------------------------------------------------------------------
 
 
-def _lenient(key: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The same function of a record, with None where the record lacks what it looks for."""
+def _lenient_column(
+    read: Callable[[Sequence[RawRecord]], Sequence[Hashable]],
+) -> Callable[[Sequence[RawRecord]], Sequence[Hashable]]:
+    """The same of each record, with None where the record lacks what is looked for."""
 
-    def lenient(raw: Any) -> Any:
+    def lenient(raws: Sequence[RawRecord]) -> Sequence[Hashable]:
         try:
-            return key(raw)
+            return read(raws)
         except _MALFORMED:
-            return None
+            return [_one_of(read, raw) for raw in raws]
 
     return lenient
 
 
-def _lenient_key(key: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The same for a key, with None also where it cannot be one."""
+def _one_of(read: Callable[[Sequence[RawRecord]], Sequence[Hashable]], raw: RawRecord) -> Hashable:
+    try:
+        return read([raw])[0]
+    except _MALFORMED:
+        return None
 
-    def lenient(raw: Any) -> Any:
+
+def _hashable_keys(
+    read: Callable[[Sequence[RawRecord]], Sequence[Hashable]],
+) -> Callable[[Sequence[RawRecord]], Sequence[Hashable]]:
+    """The same, raising for keys that cannot be looked up as well."""
+
+    def keys(raws: Sequence[RawRecord]) -> Sequence[Hashable]:
+        found = read(raws)
+        hash(tuple(found))
+        return found
+
+    return keys
+
+
+def _of_name(tell: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same of a name, with None where an odd one does not tell it."""
+
+    def lenient(name: Any) -> Any:
         try:
-            value = key(raw)
-            hash(value)
+            return tell(name.read if type(name) is OddName else name)
         except _MALFORMED:
             return None
-        return value
 
     return lenient
 
 
 def message_group(raw: Any) -> str | None:
     """The message group of an SQS record; None where it has none that can be a key."""
-    try:  # not by the wrapper above: every record is asked
+    try:  # not by the wrapper above, which asks all records before it asks each
         group: str | None = raw["attributes"]["MessageGroupId"] or None
         hash(group)
     except _MALFORMED:
@@ -107,44 +154,51 @@ def message_group(raw: Any) -> str | None:
     return group
 
 
-def _group_or_alone(raw: RawRecord) -> Hashable:
-    return message_group(raw) or _Alone()
+def _groups(raws: Sequence[RawRecord]) -> list[Hashable]:
+    """The message groups; a record without one shares it with no other."""
+    return [message_group(raw) or object() for raw in raws]
 
 
-def _alone(_: RawRecord) -> Hashable:
-    return _Alone()
+def _positions(raws: Sequence[RawRecord]) -> Sequence[Hashable]:
+    return range(len(raws))
 
 
-def _all_alone(raws: Sequence[RawRecord]) -> list[Hashable]:
-    return list(map(_alone, raws))
+def _are_texts(names: Sequence[Hashable], _: Sequence[Hashable]) -> bool:
+    return [*map(type, names)].count(str) == len(names)
 
 
 def _lenient_row(source: EventSource) -> SourceRules:
     """A row of the table for records that may lack things: its ``identifier`` gives None where there is none."""
     rules = rules_of(source)
-    strict = rules.identifier
 
-    def lenient(raw: Any) -> ItemIdentifier | None:
-        identifier = strict(raw)
-        return identifier if is_usable(identifier) else None
+    def identifier(name: Any) -> ItemIdentifier | None:
+        found = rules.identifier(name)
+        return found if is_usable(found) else None
 
-    def names(raws: Sequence[RawRecord]) -> list[Hashable]:
-        identifiers: list[Any] = list(map(strict, raws))
-        return list(map(hashable, identifiers)) if source is EventSource.KAFKA else identifiers
+    def partition(name: Any) -> Hashable:
+        found = None if rules.partition is None else rules.partition(name)
+        hash(found)
+        return found
 
+    def position(name: Any) -> int | None:
+        found = rules.position(name)
+        return found if type(found) is int else None
+
+    keys = rules.keys if rules.ordering is Ordering.BY_KEY else None
     return rules._replace(
-        identifiers=names,
-        identifier=_lenient(lenient),
-        native_key=None if rules.native_key is None else _lenient_key(rules.native_key),
-        sequential_key=_lenient_key(rules.sequential_key),
-        unit=_lenient_key(rules.unit),
-        position=_lenient(lambda raw: position if type(position := rules.position(raw)) is int else None),
+        names=_lenient_column(rules.names),
+        keys=None if keys is None else _lenient_column(_hashable_keys(keys)),
+        are_sound=_are_texts if rules.partition is None else rules.are_sound,
+        identifier=_of_name(identifier),
+        partition=None if rules.partition is None else _of_name(partition),
+        position=_of_name(position),
     )
 
 
 def _row(source: EventSource) -> SourceRules:
     """As Powertools has it: no order, nothing held back, every failure named."""
     return _lenient_row(source)._replace(
+        keys=None,
         ordering=Ordering.UNORDERED,
         scope=FailureScope.RECORD,
         redelivery=Redelivery.NAMED,
@@ -168,16 +222,16 @@ HALTING_ROWS: Final = {
 
 FIFO_GROUPS: Final = ROWS[EventType.SQS]._replace(
     source=EventSource.SQS_FIFO,
-    native_key=_group_or_alone,
+    keys=_groups,
     ordering=Ordering.BY_KEY,
     scope=FailureScope.LANE,
 )
 """A FIFO queue whose message groups go on without each other."""
 
-FIFO_BATCH: Final = FIFO_GROUPS._replace(ordering=Ordering.SEQUENTIAL)
+FIFO_BATCH: Final = FIFO_GROUPS._replace(keys=None, ordering=Ordering.SEQUENTIAL)
 """A FIFO queue whose first failure ends the batch."""
 
-UNREPORTED: Final = ROWS[EventType.SQS]._replace(identifiers=_all_alone)
+UNREPORTED: Final = ROWS[EventType.SQS]._replace(names=_positions, are_sound=None)
 """Records of a processor that has no event type, and reports on its own."""
 
 

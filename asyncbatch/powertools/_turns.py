@@ -122,17 +122,20 @@ class Tally:
 
     Args:
         rules: How the records' event source is told of failures.
-        records: The raw records.
+        records: The raw records; a list that nobody else has.
 
     Attributes:
         marks: 1 for every record that has succeeded so far, for a run that writes no more than that into a ledger.
     """
 
-    __slots__ = ("_batch", "_ledger", "marks", "records", "rules")
+    __slots__ = ("_batch", "_keys", "_ledger", "_names", "marks", "records", "rules")
 
     def __init__(self, rules: SourceRules, records: Sequence[Any]) -> None:
         self.rules = rules
         self.records = records
+        # Handlers may change the records: what is decided later is told from what is read here.
+        self._names = rules.names(records)
+        self._keys = () if rules.keys is None else rules.keys(records)
         self.marks = [0] * len(records)
         self._ledger: Ledger | None = None
         self._batch: Batch | None = None
@@ -141,7 +144,7 @@ class Tally:
     def batch(self) -> Batch:
         """The records, named where they can be."""
         if self._batch is None:
-            self._batch = batch_of(self.rules, self.records)
+            self._batch = batch_of(self.rules, self.records, self._names, self._keys)
         return self._batch
 
     @property
@@ -182,7 +185,7 @@ class Tally:
             UnreportableRecordError: one of them has no name that a reply could use.
         """
         positions = [position for position, succeeded in enumerate(self.succeeded) if not succeeded]
-        identifiers = [self.rules.identifier(self.records[position]) for position in positions]
+        identifiers = list(map(self.batch.identifier, positions))
         if found < len(positions) and not all(identifiers):
             position = positions[next(index for index, each in enumerate(identifiers) if not each)]
             raise UnreportableRecordError(position, _problem(self.rules, self.records[position]))

@@ -126,8 +126,8 @@ def _problem(malformed: MalformedEvent, reply: Any) -> str | None:
         return "it is no partial batch response"
     if not malformed.expected:
         return "nothing is wrong with these records, but some are named" if named else None
-    rules, raws = rules_of(malformed.source), read_event(malformed.event, malformed.source).raws
-    identifiers: list[Any] = list(map(rules.identifier, raws))
+    batch = read_event(malformed.event, malformed.source)
+    identifiers: list[Any] = list(map(batch.identifier, range(len(batch.raws))))
     if any(each not in identifiers for each in named):
         return "it names what is no record of the event, which fails the whole batch"
     if any(named.count(each) > 1 for each in named):
@@ -140,12 +140,12 @@ def _problem(malformed: MalformedEvent, reply: Any) -> str | None:
 
 def _to_name(malformed: MalformedEvent) -> Iterator[int]:
     """The positions that have to be delivered again: those at fault and, in an order, what comes behind them."""
-    rules = rules_of(malformed.source)
     broken: set[Hashable] = set()
-    for position, raw in enumerate(read_event(malformed.event, malformed.source).raws):
+    units = read_event(malformed.event, malformed.source).lane_keys(rules_of(malformed.source).unit)
+    for position, unit in enumerate(units):
         if position in cast("tuple[int, ...]", malformed.expected):
-            broken.add(rules.unit(raw))
-        if rules.unit(raw) in broken:
+            broken.add(unit)
+        if unit in broken:
             yield position
 
 

@@ -46,7 +46,7 @@ def held_by_lanes(batch: Batch, rules: SourceRules, failing: set[int]) -> set[in
 
 def held_by_halts(batch: Batch, rules: SourceRules, failing: set[int]) -> tuple[set[int], Ledger]:
     ledger = Ledger(len(batch.raws))
-    halts = Halts(batch.raws, rules, ledger)
+    halts = Halts(batch, rules, ledger)
     held = set()
     for position in range(len(batch.raws)):
         if halts.holds(position):

@@ -394,6 +394,5 @@ def test_the_fast_check_agrees_with_a_slow_one(event: Any) -> None:
     assert len(batch.names) == len(batch.raws)
     assert batch.distinct == len(set(batch.names))
     assert (batch.rules is None) == (not batch.raws and event.get("eventSource") != "aws:kafka")
-    for raw in batch.raws:
-        assert batch.rules is not None
-        assert batch.rules.identifier(raw)
+    for position in range(len(batch.raws)):
+        assert batch.identifier(position)

@@ -13,6 +13,7 @@ from asyncbatch import (
     InvalidEventError,
     KafkaRecord,
     KinesisRecord,
+    Ordering,
     SqsRecord,
 )
 from asyncbatch._events import queue_messages, queue_source, read_event
@@ -350,12 +351,11 @@ def test_a_groups_name_is_the_key_only_where_groups_order() -> None:
     event["Records"][0]["eventSourceARN"] = QUEUE
     rules = read_event(event).rules
     assert rules is not None
-    assert (rules.source, rules.native_key, rules.own_key) == (EventSource.SQS, None, None)
+    assert (rules.source, rules.keys, rules.ordering) == (EventSource.SQS, None, Ordering.UNORDERED)
 
 
 @pytest.mark.parametrize(("digits", "is_position"), [(640, True), (641, False)])
 def test_a_sequence_number_is_a_position_as_long_as_every_interpreter_reads_it(digits, is_position):
     """AWS's have 129 digits at most; `int` may be set to refuse more than 640."""
-    raw = {"kinesis": {"sequenceNumber": "9" * digits}}
-    position = rules_of(EventSource.KINESIS).position(raw)
+    position = rules_of(EventSource.KINESIS).position("9" * digits)
     assert position == (10**digits - 1 if is_position else None)

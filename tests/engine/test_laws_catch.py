@@ -247,7 +247,7 @@ MUTANTS = {
     ),
     "a refused key holds nothing back": (
         _lanes._keys_by_function,
-        "halted_own.add(own_key(raw))",
+        "halted_own.add(own_keys[position])",
         "pass",
         laws.a_failure_holds_back_what_its_scope_says,
     ),

@@ -12,6 +12,7 @@ from oracle import complaints
 from runs import run_case
 
 from asyncbatch import InvalidEventError, _dynamodb, _events, _failure_texts, _records, _report
+from asyncbatch._events import Batch
 from asyncbatch._report import BatchReport
 from asyncbatch._scheduler import CAN_START_EAGERLY, Run
 from asyncbatch.powertools import _processing, _turns
@@ -53,14 +54,14 @@ TEXTS = {
         "out of order, not every record is done, and there is a reply",
     ),
     "the reply names positions": (
-        BatchReport._identifier,
-        "return self._batch.rules.identifier(self._batch.raws[position])",
+        Batch.identifier,
+        "return self.rules.identifier(self.names[position])",
         "return position",
         "names nothing in the event",
     ),
     "the reply names what JSON does not have": (
-        BatchReport._identifier,
-        "return self._batch.rules.identifier(self._batch.raws[position])",
+        Batch.identifier,
+        "return self.rules.identifier(self.names[position])",
         "return {position}",
         "the reply is not JSON",
     ),
@@ -84,7 +85,7 @@ TEXTS = {
     ),
     "an identifier may be anything": (
         _events._checked,
-        "if not well_named:",
+        "if not sound:",
         "if False:",
         "an event ran that cannot be reported on",
     ),

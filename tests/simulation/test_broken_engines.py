@@ -165,14 +165,14 @@ def gather(world: World, handler: Any) -> Any:
 
         batch = read_event(event, None)
 
-        async def one(raw: Any) -> Any:
+        async def one(position: int) -> Any:
             try:
-                await handler(batch.rules.record_type(raw))
+                await handler(batch.rules.record_type(batch.raws[position]))
             except Exception:
-                return {"itemIdentifier": batch.rules.identifier(raw)}
+                return {"itemIdentifier": batch.identifier(position)}
 
         async def main() -> Any:
-            failed = await asyncio.gather(*map(one, batch.raws))
+            failed = await asyncio.gather(*map(one, range(len(batch.raws))))
             return {"batchItemFailures": [each for each in failed if each], "state": event.get("state")}
 
         return asyncio.run(main())
