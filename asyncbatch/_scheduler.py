@@ -20,6 +20,7 @@ import inspect
 import os
 import sys
 from asyncio import Task
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
@@ -124,7 +125,8 @@ class Run:
     The whole mutable state:
 
     - ``_live``: the tasks in flight, by position;
-    - ``_expiries``: when their timeouts end, by position, in order of start and so of expiry;
+    - ``_expiries``: when timeouts end, and whose, in order of start and so of expiry; of records that have ended
+      as well, until the timer has passed them;
     - ``_unbegun``: positions whose tasks may not have had their first step, started before the last turn of
       the loop and since; where tasks start eagerly there are none;
     - ``_task_options``: what the next task is made with; ``context`` is the last one's;
@@ -203,7 +205,6 @@ class Run:
     _loop: asyncio.AbstractEventLoop
     _time: Callable[[], float]
     _context: Context
-    _settled: Callable[[], object]
 
     def __init__(  # noqa: PLR0917 - keywords would be paid per batch
         self,
@@ -252,8 +253,9 @@ class Run:
         self._left = SkipReason.DEADLINE
         self._trouble: BaseException | None = None
         self.over = False
+        self._settled: Callable[[], object] = _nothing
         self._live: dict[int, asyncio.Task[None]] = {}
-        self._expiries: dict[int, float] = {}
+        self._expiries: deque[tuple[float, int]] = deque()
         self._unbegun: tuple[list[int], list[int]] = _NONE_UNBEGUN if eager else ([], [])
         self._handles: dict[str | int, asyncio.Handle] = {}
         # Passed as a whole: keywords one by one would be packed anew for every record.
@@ -277,14 +279,21 @@ class Run:
         try:
             self.start(loop, partial(_set, settled))
             await settled
-        except asyncio.CancelledError as error:
+        except BaseException as error:  # noqa: BLE001 - a cancellation, or a signal handler's: it is raised at the end
             self.stop(error)
-        self.seal()
-        if self._live:
-            await self.cut_off()
+        try:
+            await self._end()
+        except BaseException as error:  # noqa: BLE001 - a signal handler's
+            self.stop(error)
+            await self._end()
         trouble = self.close()
         if trouble is not None:
             raise trouble
+
+    async def _end(self) -> None:
+        self.seal()
+        if self._live:
+            await self.cut_off()
 
     def start(self, loop: asyncio.AbstractEventLoop, settled: Callable[[], object]) -> None:
         """Start the first records, from a callback or a task of the running loop; nothing is awaited.
@@ -299,11 +308,14 @@ class Run:
         self._context = copy_context()
         self._task_options["loop"] = loop
         self._settled = settled
-        if self._follower is not None:
-            self._beat(self._follower)
-        self._open_slice()
-        if self._stop_at is not None and (self._live or self._paused):
-            self._handles["deadline"] = loop.call_at(self._stop_at, self._on_deadline, context=self._context)
+        try:
+            if self._follower is not None:
+                self._beat(self._follower)
+            self._open_slice()
+            if self._stop_at is not None and (self._live or self._paused):
+                self._call_at(self._stop_at, "deadline", self._on_deadline)
+        except BaseException as error:  # noqa: BLE001 - our own, or a signal handler's: it is raised at the end
+            self.stop(error)
 
     @property
     def unsettled(self) -> bool:
@@ -406,6 +418,21 @@ class Run:
                 timer.cancel()
             return
 
+    # --- what the event loop calls ----------------------------------------------------------------------
+
+    def _call_soon(self, name: str, callback: Callable[[], object]) -> None:
+        self._handles[name] = self._loop.call_soon(self._call, callback, context=self._context.copy())
+
+    def _call_at(self, when: float, name: str | int, callback: Callable[[], object]) -> None:
+        self._handles[name] = self._loop.call_at(when, self._call, callback, context=self._context.copy())
+
+    def _call(self, callback: Callable[[], object]) -> None:
+        """Call a callback of ours. The loop would log what it raises, and the run would wait for its deadline."""
+        try:
+            callback()
+        except BaseException as error:  # noqa: BLE001 - our own, or a signal handler's: it is raised at the end
+            self.stop(error)
+
     # --- starting records -----------------------------------------------------------------------------
 
     def _open_slice(self) -> None:
@@ -430,7 +457,7 @@ class Run:
         self._in_flight = len(self._live) + 1
         if not self._eager:
             self._slice_ends = self._time() + _SLICE
-        self._handles["slice"] = self._loop.call_soon(self._open_slice, context=self._context.copy())
+        self._call_soon("slice", self._open_slice)
 
     def _pause_until(self, due: float) -> None:
         """Wait until the rate limit lets the next record start; not if that is after the deadline."""
@@ -440,13 +467,14 @@ class Run:
         self._paused = True
         self._in_flight = 0
         self._slice_ends = due + _SLICE  # being late is no sign of a busy loop
-        self._handles["slice"] = self._loop.call_at(due, self._open_slice, context=self._context.copy())
+        self._call_at(due, "slice", self._open_slice)
 
     def _end_pause(self) -> None:
         """Do not wait for a slice in which nothing will start."""
         if self._paused and not (self._lanes.left and self._admitting):
             self._paused = self._admitting = False
-            self._handles["slice"].cancel()
+            if (handle := self._handles.get("slice")) is not None:
+                handle.cancel()
             if not self._live:
                 self._settled()
 
@@ -508,17 +536,27 @@ class Run:
                 if self._record_timeout is not None and self._threads is None:
                     self._arm(position, now)
                 now = time()
-        except BaseException as error:  # noqa: BLE001 - our own, or a signal's: it is raised at the end
+        except BaseException as error:  # noqa: BLE001 - our own, or a signal handler's: it is raised at the end
+            self._find_unnoted_tasks()
             self.stop(error)
         if unbegun:
             self._expect_begin()
         if not (live or self._paused):
             self._settled()
 
+    def _find_unnoted_tasks(self) -> None:
+        """Note tasks that were made and not noted, because an exception came between the two."""
+        for task in asyncio.all_tasks(self._loop) - {asyncio.current_task(self._loop)}:
+            coroutine: Any = task.get_coro()
+            if getattr(coroutine, "cr_code", None) is _ATTEMPT:
+                values = inspect.getcoroutinelocals(coroutine)
+                if values["self"] is self:
+                    self._live.setdefault(values["position"], task)
+
     def _expect_begin(self) -> None:
         """Look after tasks that were not started eagerly: cancelled before its first step, one ends silently."""
         if "begin" not in self._handles:
-            self._handles["begin"] = self._loop.call_soon(self._check_begun, context=self._context.copy())
+            self._call_soon("begin", self._check_begun)
 
     def _check_begun(self) -> None:
         # What was started before the last turn has had its first step by now; what is younger may not.
@@ -545,22 +583,25 @@ class Run:
         """Run one record's handler to its end. *Everything* is caught here: one record's trouble is its own."""
         judge = self._judge
         try:
-            if not self._eager and not self._may_begin(position):
-                return
-            if self._reader is None or self._has_valid_payload(position, record):
-                result = await self._handler(record)
-                if (
-                    (result is None or self._is_plain(position, result))
-                    if judge is None
-                    else judge(position, result)
+            try:
+                if (self._eager or self._may_begin(position)) and (
+                    self._reader is None or self._has_valid_payload(position, record)
                 ):
-                    self._returned = position
-        except BaseException as error:  # noqa: BLE001 - the one boundary where an exception becomes an outcome
-            self._failed(position, error)
-        finally:
+                    result = await self._handler(record)
+                    if (
+                        (result is None or self._is_plain(position, result))
+                        if judge is None
+                        else judge(position, result)
+                    ):
+                        self._returned = position
+            except BaseException as error:  # noqa: BLE001 - the one boundary where an exception becomes an outcome
+                self._failed(position, error)
             live = self._live
             if live and position in live:  # else it ended inside its own start, and `_fill` goes on
                 self._settle(position)
+        except BaseException as error:  # noqa: BLE001 - a signal handler's, which may come at any moment
+            self._live.pop(position, None)
+            self.stop(error)
 
     def _may_begin(self, position: int) -> bool:
         """Whether a task that was not started eagerly may do its work now that its turn has come."""
@@ -613,8 +654,6 @@ class Run:
         task = live.pop(position)
         if self.over:  # a straggler that ends after all
             return
-        if self._expiries:
-            self._expiries.pop(position, None)
         ledger = self._ledger
         ledger.ended[position] = now = self._time()
         try:
@@ -651,8 +690,7 @@ class Run:
 
     def _beat(self, follower: Follower) -> None:
         """Let the follower see whether the loop stood still."""
-        due = follower.beat(self._time())
-        self._handles["beat"] = self._loop.call_at(due, self._beat, follower, context=self._context.copy())
+        self._call_at(follower.beat(self._time()), "beat", partial(self._beat, follower))
 
     def _tell_all(self, position: int, succeeded: bool) -> None:  # noqa: FBT001 - once per record
         """Let the lanes and the observer know how a record ended: its lane moves up or halts."""
@@ -669,27 +707,28 @@ class Run:
         """
         if self._record_timeout is None or self.over or position not in self._live:
             return
-        if position in self._expiries or position in self._ledger.failures:
+        if position in self._ledger.failures:
             return
-        self._expiries[position] = (self._time() if now is None else now) + self._record_timeout
+        self._expiries.append(((self._time() if now is None else now) + self._record_timeout, position))
         if "expiry" not in self._handles:
             self._set_timer()
 
     def _set_timer(self) -> None:
-        first = next(iter(self._expiries.values()))
-        self._handles["expiry"] = self._loop.call_at(first, self._on_timer, context=self._context.copy())
+        self._call_at(self._expiries[0][0], "expiry", self._on_timer)
 
     def _on_timer(self) -> None:
         del self._handles["expiry"]
-        now = self._time()
-        for position, expiry in list(self._expiries.items()):
-            if expiry > now:
+        now, expiries = self._time(), self._expiries
+        while expiries:
+            expiry, position = expiries[0]
+            runs = position in self._live and position not in self._ledger.failures
+            if runs and expiry > now:
+                self._set_timer()
                 break
-            del self._expiries[position]
-            self._ledger.fail(position, FailureReason.TIMED_OUT, None, self._timeout_text())
-            self._cancel_until_ended(position)
-        if self._expiries:
-            self._set_timer()
+            expiries.popleft()
+            if runs:
+                self._ledger.fail(position, FailureReason.TIMED_OUT, None, self._timeout_text())
+                self._cancel_until_ended(position)
 
     def _timeout_text(self) -> str:
         return f"took longer than record_timeout ({self._record_timeout:g} s)"
@@ -699,13 +738,15 @@ class Run:
         task = self._live.get(position)
         if task is not None:
             task.cancel()
-            self._handles[position] = self._loop.call_later(
-                self._grace, self._cancel_until_ended, position, context=self._context.copy()
-            )
+            again = partial(self._cancel_until_ended, position)
+            self._call_at(self._time() + self._grace, position, again)
 
 
 def _has_not_begun(task: Task[None]) -> bool:
     return inspect.getcoroutinestate(task.get_coro()) == inspect.CORO_CREATED  # type: ignore[arg-type]  # our own coroutine
+
+
+_ATTEMPT: Final = Run._attempt.__code__  # noqa: SLF001 - tells the tasks of runs from others
 
 
 _STANDARD_CLOCK: Final = asyncio.BaseEventLoop.time

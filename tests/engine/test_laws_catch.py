@@ -14,7 +14,7 @@ from asyncbatch._follower import Follower
 from asyncbatch._lanes import PositionLanes, SingleLanes, _QueuedLanes
 from asyncbatch._loop import KeptLoop
 from asyncbatch._report import BatchReport
-from asyncbatch._scheduler import CAN_START_EAGERLY, Run
+from asyncbatch._scheduler import CAN_START_EAGERLY, Run, _set
 from asyncbatch.limits import RateLimit
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # broken code leaves coroutines unawaited
@@ -53,10 +53,10 @@ MUTANTS = {
         "True",
         laws.only_earned_successes_are_taken_as_done,
     ),
-    "only exceptions are caught": (
+    "a record's failure stops the others": (
         Run._attempt,
-        "except BaseException as error:",
-        "except Exception as error:",
+        "self._failed(position, error)",
+        "self._failed(position, error); self.stop()",
         laws.one_records_trouble_is_its_own,
     ),
     "the limit is one too high": (
@@ -169,8 +169,8 @@ MUTANTS = {
     ),
     "no deadline": (
         Run.start,
-        "loop.call_at(self._stop_at, self._on_deadline, context=self._context)",
-        "loop.call_at(self._stop_at + 50.0, self._on_deadline)",
+        "self._call_at(self._stop_at, ",
+        "self._call_at(self._stop_at + 50.0, ",
         laws.the_reply_is_on_time,
     ),
     "no cancellation at the deadline": (
@@ -187,8 +187,8 @@ MUTANTS = {
     ),
     "timeouts are early": (
         Run._on_timer,
-        "if expiry > now:",
-        "if expiry > now + 0.2:",
+        "if runs and expiry > now:",
+        "if runs and expiry > now + 0.2:",
         laws.one_records_trouble_is_its_own,
     ),
     "one context for all": (
@@ -257,10 +257,10 @@ MUTANTS = {
         "elif",
         laws.nothing_is_taken_as_done_after_a_failure_in_its_lane,
     ),
-    "a timer that outlives its record": (
-        Run._cancel_until_ended,
-        "task = self._live.get(position)",
-        "task = self._live[position]",
+    "the end of a run is told twice": (
+        _set,
+        "if not future.done():",
+        "if True:",
         laws.the_loops_callbacks_do_not_raise,
     ),
 }

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import statistics
-import threading
 import time
 import weakref
 from contextvars import ContextVar
@@ -363,26 +362,29 @@ def test_threads_need_no_timeout(caplog):
     assert not caplog.text
 
 
-def test_a_thread_that_says_twice_that_it_starts_has_one_timeout(begins):
-    ends = threading.Event()
+def test_a_timeout_counts_from_the_first_time_that_a_thread_says_that_it_starts(monkeypatch):
+    marked = threaded(lambda record: None)
+    cancellations = []
 
-    @threaded
-    def handler(record):
-        ends.wait(5)
+    async def say_it_twice(_, record):
+        """Stands for the thread: what matters is what the loop is told."""
+        own = scheduler.threaded_record.get()
+        await asyncio.sleep(0)  # a thread says so in a later turn of the loop
+        own.begin()
+        await asyncio.sleep(3)
+        own.begin()
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            cancellations.append(asyncio.get_running_loop().time())
+            raise
 
-    async def main():
-        loop = asyncio.get_running_loop()
-        running = asyncio.create_task(BatchEngine(record_timeout=50.0).process(event(1), handler))
-        while not begins or not any(each.when() > loop.time() + 40 for each in loop._scheduled):
-            await asyncio.sleep(0.001)
-        timers, expiries = len(loop._scheduled), dict(begins[0].func.__self__._expiries)
-        begins[0]()
-        assert len(loop._scheduled) == timers
-        assert begins[0].func.__self__._expiries == expiries
-        ends.set()
-        return await running
-
-    assert asyncio.run(main()).all_succeeded
+    monkeypatch.setattr(type(marked), "__call__", say_it_twice)
+    report = run_virtual(lambda: BatchEngine(record_timeout=5.0).process(event(1), marked))
+    [outcome] = report.outcomes
+    assert outcome.reason is FailureReason.TIMED_OUT
+    assert outcome.ended == outcome.started + 5.0
+    assert cancellations == [outcome.ended]
 
 
 # --- cancelled before the first step ------------------------------------------------------------------
