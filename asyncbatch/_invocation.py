@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Hashable, Sequence
 from contextvars import copy_context
 from functools import partial
@@ -33,6 +32,7 @@ from asyncbatch._loop import (
     shutdown_loop,
 )
 from asyncbatch._options import Options
+from asyncbatch._raised import in_lambda
 from asyncbatch._report import BatchReport, BatchResponse, RaiseOnFailure
 from asyncbatch._scheduler import Judge, Observer, Run, Threads
 from asyncbatch._sources import Ordering
@@ -390,8 +390,9 @@ def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> SkipReason:
     trouble = run.close()
     grace = 0.0 if job.is_late else job.options.grace
     kept.spoiled = kept.spoiled or bool(run.stragglers) or not kept.tidy(known, grace)
-    trouble = trouble or kept.interrupt  # which may have come while leftovers had the grace
-    interrupt = isinstance(trouble, KeyboardInterrupt | SystemExit)
+    if trouble is None:
+        trouble = kept.interrupt  # which may have come while leftovers had the grace
+    interrupt = issubclass(type(trouble), KeyboardInterrupt | SystemExit)
     if kept.spoiled or interrupt:
         logger.warning("a handler stopped the event loop, or left on it what does not end: it is replaced")
         discard_loop(kept)
@@ -399,7 +400,7 @@ def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> SkipReason:
         shutdown_loop()
     # An escape from Lambda's entry point would end the process without a reply; a cancellation that comes from
     # nowhere is some handler's.
-    if trouble is None or isinstance(trouble, asyncio.CancelledError) or (interrupt and _in_lambda()):
+    if trouble is None or issubclass(type(trouble), asyncio.CancelledError) or (interrupt and in_lambda()):
         return run.left
     raise trouble
 
@@ -460,7 +461,3 @@ def _patience(job: Job, remaining: float | None) -> float | None:
         return None
     graced = budget + job.options.grace
     return graced + max(0.0, remaining - graced) / 2
-
-
-def _in_lambda() -> bool:
-    return "AWS_LAMBDA_FUNCTION_NAME" in os.environ

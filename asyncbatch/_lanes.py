@@ -17,10 +17,10 @@ from typing import Any, Final, Protocol, final
 
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch._events import Batch
-from asyncbatch._failure_texts import undone_work
 from asyncbatch._ledger import FailureReason, Ledger, SkipReason
 from asyncbatch._records import Record
 from asyncbatch._sources import FailureScope, Ordering, Redelivery, SourceRules
+from asyncbatch._undone import undone_work
 
 KeyFunction = Callable[[Record[Any]], Hashable]
 
@@ -438,6 +438,8 @@ def _keys_by_function(
             key = _plain_key(function(rules.record_type(raw)))
         except BaseException as error:  # noqa: BLE001 - whatever it raises is this record's trouble alone
             ledger.fail(position, FailureReason.RAISED, error)
+            if ledger.interrupt is not None:
+                raise ledger.interrupt from None  # nothing was started yet
             key = object()  # a lane that no other record is in
             refused = True
             if own_keys is not None:

@@ -6,10 +6,12 @@ redelivery, never a record.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Final, final
 
 from asyncbatch._failure_texts import TRACED_FAILURES, describe, drop_tracebacks, trace_of
+from asyncbatch._raised import is_ctrl_c, type_name
 
 
 class FailureReason(Enum):
@@ -68,11 +70,12 @@ class Ledger:
     - ``started``, ``ended``: clock readings, or None;
     - ``failures``: what went wrong, by position; it outweighs a success;
     - ``skips``: why a record was held back, by position;
+    - ``interrupt``: a Ctrl-C outside Lambda that a record's failure came with; it ends the run, which raises it;
     - ``result``: the copy that `seal` takes. Whatever is written later, by a handler that does not end, counts
       for nothing.
     """
 
-    __slots__ = ("ended", "failures", "result", "skips", "started", "succeeded")
+    __slots__ = ("ended", "failures", "interrupt", "result", "skips", "started", "succeeded")
 
     def __init__(self, size: int) -> None:
         self.succeeded: list[int] = [0] * size
@@ -80,6 +83,7 @@ class Ledger:
         self.ended: list[float | None] = [None] * size
         self.failures: dict[int, Failure] = {}
         self.skips: dict[int, SkipReason] = {}
+        self.interrupt: BaseException | None = None
         self.result: bytes | None = None
 
     def earned(self, position: int) -> bool:
@@ -93,17 +97,39 @@ class Ledger:
         error: BaseException | None = None,
         message: str = "",
     ) -> None:
-        """Note why a record failed; the first reason stands."""
+        """Note why a record failed; the first reason stands.
+
+        Args:
+            position: The record's position in the batch.
+            reason: What kind of failure it was.
+            error: What was raised; None where nothing was.
+            message: What to say of it; by default the error's type and text, or the reason.
+        """
+        if error is not None and is_ctrl_c(error):
+            self.interrupt = error
         if position in self.failures:
             return
         trace = ""
         if error is not None:
-            message = message or describe(error)
+            message = message or self.describe(error)
             if len(self.failures) < TRACED_FAILURES and reason is FailureReason.RAISED:
-                trace = trace_of(error.__traceback__)
+                trace = trace_of(error)
         self.failures[position] = Failure(reason, error, message or reason.value, trace)
         if error is not None:
             drop_tracebacks(error)
+
+    def describe(self, error: BaseException, tell: Callable[[BaseException], str] = describe) -> str:
+        """The text of an error; a Ctrl-C while it is made is noted.
+
+        Args:
+            error: What was raised.
+            tell: Makes the text.
+        """
+        try:
+            return tell(error)
+        except KeyboardInterrupt as interrupt:
+            self.interrupt = interrupt
+            return type_name(error)
 
     def skip(self, position: int, reason: SkipReason) -> None:
         """Note why a record will not be started; the first reason stands."""

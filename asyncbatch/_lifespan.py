@@ -14,6 +14,8 @@ from contextvars import Context, ContextVar, copy_context
 from typing import Any, Final, final
 from weakref import WeakKeyDictionary
 
+from asyncbatch._raised import type_name
+
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 
 logger: Final = logging.getLogger("asyncbatch")
@@ -58,11 +60,11 @@ class Host:
         self._leave.set()
 
 
-def _told(error: BaseException) -> Exception:
+def _told(error: BaseException) -> BaseException:
     """What whoever waits for the state is told: futures refuse some errors, and others would end the process."""
-    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+    if issubclass(type(error), Exception) and not issubclass(type(error), StopIteration):
         return error
-    told = RuntimeError(f"the lifespan did not open: {type(error).__name__}")
+    told = RuntimeError(f"the lifespan did not open: {type_name(error)}")
     told.__cause__ = error
     return told
 
@@ -142,7 +144,7 @@ async def close_lifespans(owner: Hashable | None, within: float) -> None:
     for task in left:
         error = task.exception()
         if error is not None:
-            logger.warning("a lifespan raised on its exit: %s", type(error).__name__)
+            logger.warning("a lifespan raised on its exit: %s", type_name(error))
 
 
 def forget_lifespans(loop: asyncio.AbstractEventLoop) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from asyncbatch._errors import InvalidOptionError
@@ -32,7 +32,7 @@ def payload_reader(model: Any) -> Payload:
         adapter: TypeAdapter[Any] = TypeAdapter(model)
     except PydanticUserError as error:
         raise InvalidOptionError("model", f"is no type that pydantic can validate ({error})") from error
-    return Payload(adapter.validate_json, adapter.validate_python, partial(_names, adapter))
+    return Payload(adapter.validate_json, adapter.validate_python, cache(partial(_names, adapter)))
 
 
 def _names(adapter: Any) -> frozenset[str]:

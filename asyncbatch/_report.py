@@ -10,6 +10,7 @@ from asyncbatch._errors import FailedBatchError, SequenceOrderError
 from asyncbatch._events import Batch
 from asyncbatch._failure_texts import TRACED_FAILURES, encodable
 from asyncbatch._ledger import Ledger, SkipReason
+from asyncbatch._raised import type_name
 from asyncbatch._records import ItemIdentifier
 from asyncbatch._sources import EventSource, Redelivery, SourceRules
 
@@ -259,7 +260,7 @@ class BatchReport:
         kinds: Counter[str] = Counter()
         for failure in self._ledger.failures.values():
             kind = failure.reason.value
-            kinds[f"{kind}: {type(failure.error).__name__}" if failure.error else kind] += 1
+            kinds[kind if failure.error is None else f"{kind}: {type_name(failure.error)}"] += 1
         kinds.update(f"skipped: {reason.value}" for reason in self._ledger.skips.values())
         yield from (f"  {number} x {kind}" for kind, number in kinds.most_common(TRACED_FAILURES))
         for position in sorted(self._ledger.failures)[:TRACED_FAILURES]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import sys
 from asyncio import Task
 from collections import deque
@@ -27,9 +26,10 @@ from functools import partial
 from time import monotonic  # noqa: TID251 - see clock_of
 from typing import TYPE_CHECKING, Any, Final, final
 
-from asyncbatch._failure_texts import describe, describe_invalid, undone_work
+from asyncbatch._failure_texts import describe_invalid
 from asyncbatch._ledger import FailureReason, Ledger, SkipReason
 from asyncbatch._records import UNREAD, Record
+from asyncbatch._undone import undone_work
 from asyncbatch._views import RawRecord
 
 if TYPE_CHECKING:
@@ -330,7 +330,7 @@ class Run:
     @property
     def is_clean(self) -> bool:
         """Whether every record that was started has ended, and nothing stopped the run."""
-        return not (self._live or self._paused or self._trouble)
+        return not (self._live or self._paused) and self._trouble is None
 
     @property
     def left(self) -> SkipReason:
@@ -373,7 +373,8 @@ class Run:
         self._left = SkipReason.STOPPED
         self._end_pause()
         if error is not None:
-            self._trouble = self._trouble or error
+            if self._trouble is None:
+                self._trouble = error
             self._cut_short = True
             self._settled()
 
@@ -619,23 +620,24 @@ class Run:
         return False
 
     def _failed(self, position: int, error: BaseException) -> None:
-        if isinstance(error, asyncio.CancelledError):
+        kind = type(error)  # `isinstance` would ask the error's own class
+        if issubclass(kind, asyncio.CancelledError):
             self._ledger.fail(position, FailureReason.CANCELLED, error, _CANCELLED)
             return
-        if self._judge is not None and not isinstance(error, KeyboardInterrupt):
-            self._ledger.fail(position, FailureReason.RAISED, None, describe(error))
+        if self._judge is not None and not issubclass(kind, KeyboardInterrupt):
+            self._ledger.fail(position, FailureReason.RAISED, None, self._ledger.describe(error))
             self.stop(error)
             return
         self._ledger.fail(position, FailureReason.RAISED, error)
-        if isinstance(error, KeyboardInterrupt):
-            self.stop(None if "AWS_LAMBDA_FUNCTION_NAME" in os.environ else error)
+        if issubclass(kind, KeyboardInterrupt):
+            self.stop()  # in Lambda too, where no more comes of it
 
     def _has_valid_payload(self, position: int, record: Record[Any]) -> bool:
         try:
             record.payload  # noqa: B018 - decodes and validates, once
         except BaseException as error:  # noqa: BLE001 - a validator may raise anything
             names = self._reader.names() if self._reader is not None else ()
-            message = describe_invalid(error, names)
+            message = self._ledger.describe(error, partial(describe_invalid, names=names))
             self._ledger.fail(position, FailureReason.INVALID_PAYLOAD, error, message)
             return False
         return True
@@ -680,6 +682,8 @@ class Run:
         if self._returned == position:  # where it took too long as well, the ledger has noted that first
             self._ledger.fail(position, FailureReason.CANCELLED, None, _PENDING_CANCELLATION)
         self._tell_all(position, False)  # noqa: FBT003 - once per record
+        if self._ledger.interrupt is not None:
+            self.stop(self._ledger.interrupt)
         if self._follower is not None and not self._cut_short:
             self._limit = self._follower.failed(position, self._used())
 

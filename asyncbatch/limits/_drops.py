@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
+from asyncbatch._raised import cause_of, is_ctrl_c, members_of, type_name
+
 # What botocore itself takes for throttling (botocore/retries/standard.py, ThrottledRetryableChecker), and by their
 # API references: SQS's OverLimit and RequestThrottled, KMS's, S3's ServiceUnavailable.
 THROTTLING_CODES: Final = frozenset(
@@ -55,20 +57,22 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         if each is None:
             return
         yield each
-        if isinstance(each, BaseExceptionGroup):
-            rest += cast("BaseExceptionGroup[BaseException]", each).exceptions
-        if each.__cause__ is not None:
-            rest.append(each.__cause__)
+        rest += members_of(each)
+        cause = cause_of(each)
+        if cause is not None:
+            rest.append(cause)
 
 
 def _says_overload(error: BaseException) -> bool:
-    if isinstance(error, TimeoutError) or type(error).__name__.endswith(
+    if issubclass(type(error), TimeoutError) or type_name(error).endswith(
         ("Timeout", "TimeoutError", "TimeoutException")
     ):
         return True
     try:
         return _status(error) in _STATUSES or _code(error) in THROTTLING_CODES
-    except Exception:  # noqa: BLE001 - an error's own attributes may raise anything
+    except BaseException as other:  # an error's own attributes may raise anything
+        if is_ctrl_c(other):
+            raise
         return False
 
 

@@ -13,22 +13,21 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-import os
 from asyncio import CancelledError
 from collections.abc import Awaitable, Iterator, MutableSequence, Sequence
 from time import monotonic, sleep  # noqa: TID251 - where no loop runs, there is none to tell the time
-from types import NoneType
 from typing import Any, Final, Protocol
 
 from asyncbatch._deadline import budget_of, default_margin, remaining_time
 from asyncbatch._events import Batch
-from asyncbatch._failure_texts import undone_work
 from asyncbatch._handlers import BoundHandler
 from asyncbatch._invocation import Job, run_where_clients_live
 from asyncbatch._lanes import Halts
 from asyncbatch._ledger import Failure, FailureReason, SkipReason
 from asyncbatch._options import Options
+from asyncbatch._raised import in_lambda
 from asyncbatch._sources import FailureScope, SourceRules
+from asyncbatch._undone import PLAIN_TYPES, undone_work
 from asyncbatch.powertools._sources import UNREPORTED
 from asyncbatch.powertools._turns import Tally, Turn
 from asyncbatch.powertools.exceptions import ExceptionInfo, RecordNotProcessedError
@@ -57,9 +56,6 @@ class Processor(Protocol):
 
 
 logger: Final = logging.getLogger("asyncbatch.powertools")
-
-# Types of results that cannot be work which nobody awaited: the usual ones, told without asking `inspect`.
-PLAIN_TYPES: Final = frozenset({NoneType, str, int, float, bool, bytes, dict, list, tuple})
 
 _USUAL: Final = 3  # the length of an entry
 _WHOLE_BATCH: Final = 2**31
@@ -93,7 +89,11 @@ def earned(entry: Any) -> bool:
 def _refusal(entry: Any) -> tuple[FailureReason, None, str]:
     """Why an entry earns nothing, for the ledger."""
     if claims_success(entry):
-        return FailureReason.REFUSED, None, f"the record handler returned {undone_work(entry[1])}"
+        return (
+            FailureReason.REFUSED,
+            None,
+            f"the record handler returned {undone_work(entry[1]) or 'work undone'}",
+        )
     return FailureReason.RAISED, None, "its entry does not start with 'success'"
 
 
@@ -137,7 +137,7 @@ _ONE_RECORDS: Final = (Exception, CancelledError, SystemExit, GeneratorExit, Bas
 
 def is_interrupt(error: BaseException) -> bool:
     """Whether a person wants the program, or the test, to stop; in Lambda nobody can."""
-    return not isinstance(error, _ONE_RECORDS) and "AWS_LAMBDA_FUNCTION_NAME" not in os.environ
+    return not issubclass(type(error), _ONE_RECORDS) and not in_lambda()
 
 
 # --- one after another --------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, Union
 from weakref import WeakKeyDictionary
 
 from asyncbatch._errors import SequenceOrderError
+from asyncbatch._failure_texts import describe_pair
+from asyncbatch._raised import traceback_of, type_name
 from asyncbatch._sources import SourceRules
 from asyncbatch.powertools._processing import Entry, is_interrupt, run_concurrently, run_in_order
 from asyncbatch.powertools._sources import UNREPORTED
@@ -27,6 +29,7 @@ from asyncbatch.powertools.data_classes import (
     SQSRecord,
 )
 from asyncbatch.powertools.exceptions import (
+    TEXT_LIMIT,
     BaseBatchProcessingError,
     ExceptionInfo,
     RecordNotProcessedError,
@@ -154,7 +157,7 @@ class BasePartialProcessor(ABC):
         if turn is not None:
             turn.broken = exception_type is not None
         try:
-            if turn is not None and not (turn.tallies or exception_type):
+            if turn is not None and not turn.tallies and exception_type is None:
                 self._warn_of_unprocessed_()
             self._clean()
         except (BaseBatchProcessingError, SequenceOrderError):
@@ -283,14 +286,23 @@ class BasePartialProcessor(ABC):
             Its entry.
         """
         if isinstance(exception, BaseException):
-            exception = type(exception), exception, exception.__traceback__
-        text = _describe(exception)
-        logger.debug("a record failed: %s", exception[0])
+            exception = type(exception), exception, traceback_of(exception)
+        text = describe_pair(exception[0], exception[1], TEXT_LIMIT)
+        logger.debug("a record failed: %s", text.partition(":")[0])
         if self.logger is not None and all(part is not None for part in exception):
-            self.logger.warning("Record processing exception; skipping this record", exc_info=exception)
+            self._warn_(exception)
         self.exceptions.append(exception)
         self.fail_messages.append(record)
         return "fail", text, record
+
+    def _warn_(self, exception: ExceptionInfo) -> None:
+        try:
+            self.logger.warning("Record processing exception; skipping this record", exc_info=exception)
+        except BaseException as error:
+            # A logger decides nothing. One may raise when it makes a text of what was raised.
+            if is_interrupt(error):
+                raise
+            logger.warning("the processor's logger raised: %s", type_name(error))
 
     def _is_out_of_hand_(self, error: BaseException) -> bool:
         """Whether an exception that reached a record among others is not the record's failure.
@@ -298,9 +310,10 @@ class BasePartialProcessor(ABC):
         Of a record that was unfinished when the batch was sealed the failure handler hears later, and an interrupt
         is the scheduler's.
         """
-        if is_interrupt(error) or isinstance(error, KeyboardInterrupt):
+        kind = type(error)  # `isinstance` would ask the error's own class
+        if is_interrupt(error) or issubclass(kind, KeyboardInterrupt):
             return True
-        if isinstance(error, CancelledError) and (task := current_task()) is not None and task.cancelling():
+        if issubclass(kind, CancelledError) and (task := current_task()) is not None and task.cancelling():
             return True  # a timeout around this, an override's for example, has to see what it asked for
         return self._turn_ is not None and self._turn_.is_sealed
 
@@ -311,13 +324,6 @@ class BasePartialProcessor(ABC):
     def _tell_failure_(self, record: Any, exception: ExceptionInfo) -> Any:
         """Have a record handled that failed without reaching the handler, or its end."""
         return self.failure_handler(record=record, exception=exception)
-
-
-def _describe(exception: ExceptionInfo) -> str:
-    try:
-        return f"{exception[0]}:{exception[1]}"
-    except Exception:  # noqa: BLE001 - a hostile __str__ decides no more than this text
-        return f"{exception[0]}:(its text cannot be shown)"
 
 
 # Reading a signature takes longer than a small batch. Only what was found out is kept, not the handler.

@@ -12,8 +12,10 @@ from types import CoroutineType
 from typing import Any, ClassVar, Final, Self
 
 from asyncbatch._errors import InvalidHandlerError, InvalidOptionError, SequenceOrderError
+from asyncbatch._raised import type_name
 from asyncbatch._sources import SourceRules, is_object
-from asyncbatch.powertools._processing import PLAIN_TYPES, finish, is_interrupt, options_for, refuse_undone
+from asyncbatch._undone import PLAIN_TYPES
+from asyncbatch.powertools._processing import finish, is_interrupt, options_for, refuse_undone
 from asyncbatch.powertools._processor import (
     BasePartialProcessor,
     BatchEventTypes,
@@ -243,14 +245,18 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         error = sys.exc_info()
         try:
             failed = self._to_batch_type(record=record, event_type=self.event_type)
-        except Exception:  # noqa: BLE001 - an overriding method may raise anything
+        except BaseException as other:  # an overriding method may raise anything
+            if is_interrupt(other):
+                raise
             failed = in_use(_DATA_CLASSES[self.event_type])(record)
         return self.failure_handler(record=failed, exception=error)
 
     def _tell_failure_(self, record: Any, exception: ExceptionInfo) -> Any:
         try:
             failed = self._to_batch_type(record=record, event_type=self.event_type, model=self.model)
-        except Exception:  # noqa: BLE001 - a model may raise anything
+        except BaseException as error:  # a model may raise anything
+            if is_interrupt(error):
+                raise
             failed = in_use(_DATA_CLASSES[self.event_type])(record)
         return self.failure_handler(record=failed, exception=exception)
 
@@ -327,9 +333,14 @@ class BasePartialBatchProcessor(BasePartialProcessor):
 
     def _is_refusal_(self, error: BaseException) -> bool:
         """Whether the model itself refused something, though it was inside the handler."""
-        if self.model is None or type(error).__name__ != "ValidationError":
+        if self.model is None or type_name(error) != "ValidationError":
             return False
-        return getattr(error, "title", None) == getattr(self.model, "__name__", None)
+        try:
+            return bool(getattr(error, "title", None) == getattr(self.model, "__name__", None))
+        except BaseException as other:
+            if is_interrupt(other):
+                raise
+            return False
 
     def _begin_run_(self, records: Sequence[Any]) -> SourceRules:
         self._choose_conversion_()

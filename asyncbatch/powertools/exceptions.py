@@ -6,7 +6,8 @@ import traceback
 from types import TracebackType
 from typing import Final
 
-from asyncbatch._failure_texts import encodable
+from asyncbatch._failure_texts import describe_pair, encodable
+from asyncbatch._raised import is_ctrl_c
 
 ExceptionInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 """What `sys.exc_info` gives."""
@@ -14,7 +15,7 @@ ExceptionInfo = tuple[type[BaseException] | None, BaseException | None, Tracebac
 # Lambda's runtime posts and logs the whole text of an error. A batch of 10,000 records that all fail would make
 # it 6.5 MB, and take seconds to format.
 _FORMATTED: Final = 100
-_TEXT_LIMIT: Final = 16_384
+TEXT_LIMIT: Final = 16_384
 
 
 class BaseBatchProcessingError(Exception):
@@ -40,7 +41,12 @@ class BaseBatchProcessingError(Exception):
 
 
 def _formatted(exception: ExceptionInfo) -> str:
-    return encodable("".join(traceback.format_exception(*exception))[-_TEXT_LIMIT:])
+    try:
+        return encodable("".join(traceback.format_exception(*exception))[-TEXT_LIMIT:])
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
+        return f"{describe_pair(exception[0], exception[1], TEXT_LIMIT)} (its traceback cannot be shown)\n"
 
 
 class BatchProcessingError(BaseBatchProcessingError):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from asyncbatch._errors import InvalidOptionError
+from asyncbatch._raised import type_name
 from asyncbatch._sqs import BATCH_LIMIT, delete_messages
 from asyncbatch.powertools._middleware import middleware
 from asyncbatch.powertools._processing import finish, finish_async, is_interrupt, run_to_end
@@ -143,7 +144,7 @@ class PartialSQSProcessor(BasePartialProcessor):
         try:
             failed = run_to_end(None, self._delete_all_(receipt_handles))
         except Exception as error:  # noqa: BLE001 - no credentials, no region: they come back, as the failed ones do
-            failed = dict.fromkeys(receipt_handles, type(error).__name__)
+            failed = dict.fromkeys(receipt_handles, type_name(error))
         if failed:
             codes = ", ".join(sorted(set(failed.values())))
             logger.warning(

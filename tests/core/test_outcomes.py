@@ -1,8 +1,7 @@
-"""The ledger: success is earned once, in time; and texts about errors are bounded and never raise."""
+"""The ledger: success is earned once, in time; and outcomes as values."""
 
 import dataclasses
 import gc
-import inspect
 import pickle
 import weakref
 from itertools import pairwise
@@ -13,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncbatch import Failed, FailureReason, Skipped, SkipReason, SqsRecord, Succeeded
-from asyncbatch._failure_texts import describe, describe_invalid, drop_tracebacks, undone_work
+from asyncbatch._failure_texts import drop_tracebacks
 from asyncbatch._ledger import Ledger
 
 
@@ -144,23 +143,6 @@ def test_sealing_decides_every_record_and_succeeds_none(fates: list[str]) -> Non
 
 
 # --- places and tracebacks ----------------------------------------------------------------------------
-
-
-def deep(frames: int) -> None:
-    if frames:
-        deep(frames - 1)
-    raise ValueError
-
-
-def test_a_failure_names_the_innermost_calls() -> None:
-    ledger = Ledger(1)
-    try:
-        deep(20)
-    except ValueError as error:
-        ledger.fail(0, FailureReason.RAISED, error)
-    places = ledger.failures[0].trace.split(" > ")
-    assert len(places) == 8
-    assert all(place.startswith("test_outcomes.py:") and place.endswith(" in deep") for place in places)
 
 
 def test_only_the_first_failures_name_their_place() -> None:
@@ -299,113 +281,6 @@ def test_an_error_with_an_attribute_of_that_name_is_no_group(error: Exception) -
     ledger.fail(0, FailureReason.RAISED, raised(error))
     assert ledger.failures[0].error is error
     assert error.__traceback__ is None
-
-
-# --- texts --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [
-        (ValueError("bad"), "ValueError: bad"),
-        (ValueError(), "ValueError"),
-        (Hostile(), "Hostile (its text cannot be shown)"),
-    ],
-)
-def test_a_description_is_type_and_text(error: BaseException, text: str) -> None:
-    assert describe(error) == text
-
-
-def test_a_description_is_bounded() -> None:
-    assert len(describe(ValueError("x" * 1_000_000))) == 1024
-
-
-class FakeValidationError(Exception):
-    """Has the list of errors that pydantic's has."""
-
-    def __init__(self, errors: list[dict[str, Any]]) -> None:
-        super().__init__("MARKER")
-        self._errors = errors
-
-    def errors(self, **options: bool) -> list[dict[str, Any]]:
-        assert options == {"include_url": False, "include_context": False, "include_input": False}
-        return self._errors
-
-
-def test_an_invalid_payload_is_described_by_place_and_problem_without_its_own_names() -> None:
-    error = FakeValidationError(
-        [
-            {"loc": ("lines", 2, "MARKER", "total"), "type": "int_parsing", "msg": "not a number"},
-            {"loc": (), "type": "missing", "msg": "nothing there"},
-            {"loc": ("total",), "type": "union_tag_invalid", "msg": "found tag 'MARKER'"},
-        ]
-    )
-    assert describe_invalid(error, {"lines", "total"}) == (
-        "FakeValidationError: lines.2.*.total: not a number; payload: nothing there; total: union_tag_invalid"
-    )
-
-
-def test_a_description_of_an_invalid_payload_is_bounded() -> None:
-    errors = [{"loc": ("x" * 100_000,), "type": "t" * 100_000, "msg": "y" * 100_000}] * 100
-    assert len(describe_invalid(FakeValidationError(errors), ())) <= 1024
-
-
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [
-        (ValueError("the payload is not JSON"), "ValueError: the payload is not JSON"),  # ours
-        (KeyError("MARKER"), "KeyError"),
-        (UnicodeDecodeError("utf-8", b"MARKER", 0, 1, "MARKER"), "UnicodeDecodeError"),
-        (FakeValidationError([{"nothing": "MARKER"}]), "FakeValidationError"),
-        (Hostile(), "Hostile"),
-    ],
-)
-def test_what_may_quote_the_payload_is_described_by_its_type(error: Exception, text: str) -> None:
-    assert describe_invalid(error, ()) == text
-
-
-# --- results that are work undone ---------------------------------------------------------------------
-
-
-async def coroutine() -> None: ...
-
-
-def generator() -> Any:
-    yield
-
-
-async def async_generator() -> Any:
-    yield
-
-
-class Promise:
-    def __await__(self) -> Any:
-        yield
-
-
-@pytest.mark.parametrize(
-    ("make", "text"),
-    [
-        (coroutine, "a coroutine that nothing awaited: is an `await` missing?"),
-        (Promise, "a Promise that nothing awaited: is an `await` missing?"),
-        (generator, "a generator that nothing iterated over: is there a `yield` by mistake?"),
-        (async_generator, "a async_generator that nothing iterated over: is there a `yield` by mistake?"),
-    ],
-)
-def test_work_undone_is_named_and_told_what_is_missing(make: Any, text: str) -> None:
-    assert undone_work(make()) == text
-
-
-def test_work_undone_is_closed() -> None:
-    undone = generator()
-    next(undone)
-    undone_work(undone)
-    assert inspect.getgeneratorstate(undone) == inspect.GEN_CLOSED
-
-
-@pytest.mark.parametrize("result", [None, "text", [], iter([]), coroutine, generator])
-def test_any_plain_value_is_no_work_undone(result: object) -> None:
-    assert undone_work(result) is None
 
 
 # --- outcomes as values -------------------------------------------------------------------------------
