@@ -68,10 +68,10 @@ def describe(error: BaseException) -> str:
         KeyboardInterrupt: somebody pressed Ctrl-C meanwhile, outside Lambda.
     """
     name = type_name(error)
-    text = text_of(error)
+    text = text_of(error, TEXT_LIMIT - len(name) - len(": "))
     if not text:
         return name
-    return f"{name} {text}" if text is _NOT_SHOWN else f"{name}: {text}"[:TEXT_LIMIT]
+    return f"{name} {text}" if text is _NOT_SHOWN else f"{name}: {text}"
 
 
 def describe_pair(kind: Any, error: object, limit: int) -> str:

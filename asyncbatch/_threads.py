@@ -6,7 +6,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Final, Generic, ParamSpec, TypeVar, final
+from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, final
 
 from asyncbatch._errors import InvalidHandlerError
 from asyncbatch._scheduler import Threads, threaded_record
@@ -46,19 +46,24 @@ class ThreadedHandler(Generic[P, R]):
         raw = getattr(args[0], "raw", args[0]) if args else None
         call = object()
 
-        def work() -> R:
+        def work() -> tuple[BaseException | None, Any]:
             self._running[call] = raw
             try:
                 if record is not None:
                     loop.call_soon_threadsafe(record.begin)
-                return self.function(*args, **kwargs)
+                return None, self.function(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 - anyio asks an exception for its class, which may raise
+                return error, None
             finally:
                 del self._running[call]
 
         # Not asyncio's: there a StopIteration hangs for ever before 3.13 (python/cpython#112182), and a thread
         # that cannot be abandoned would make the reply late.
         limiter = None if record is None else _limiter(record.threads)
-        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
+        error, result = await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
+        if error is not None:
+            raise error
+        return cast("R", result)
 
 
 def _limiter(threads: Threads) -> Any:

@@ -16,6 +16,8 @@ from asyncbatch._raised import is_ctrl_c, type_name
 
 PLAIN_TYPES: Final = frozenset({NoneType, str, int, float, bool, bytes})
 """The usual types of results that cannot stand for work."""
+CONTAINER_TYPES: Final = frozenset({list, dict, tuple})
+"""The usual types of results that can, by their parts alone."""
 
 
 def _keys_and_values(mapping: dict[Any, Any]) -> Iterator[Any]:
@@ -31,13 +33,16 @@ _READERS: Final[dict[type, Callable[[Any], Iterable[Any]]]] = {
     frozenset: frozenset.__iter__,
     deque: deque.__iter__,
 }
+_CONTAINERS: Final = tuple(_READERS)
 # Not looked into where they are parts themselves.
 _HARMLESS_PARTS: Final = PLAIN_TYPES | _READERS.keys()
 
 _ITERATE: Final = "that nothing iterated over: is there a `yield` by mistake?"
 _AWAIT: Final = "that nothing awaited: is an `await` missing?"
 _CALL: Final = "that nothing iterated over: its function was not called"
+_GENERATORS: Final = frozenset({GeneratorType, AsyncGeneratorType})
 _LAZY: Final = (map, filter, starmap)
+_OF_FUTURES: Final = "add_done_callback"
 
 
 def undone_work(result: object) -> str | None:
@@ -60,10 +65,9 @@ def undone_work(result: object) -> str | None:
     read = _READERS.get(kind) or _reader(kind)
     if read is None:
         return _undone(result) if _may_be_undone(kind) else None
-    kinds = set(map(type, read(result)))
-    suspects = [each for each in kinds - _HARMLESS_PARTS if _may_be_undone(each)]
-    if not suspects:
+    if _HARMLESS_PARTS.issuperset(map(type, read(result))):  # mostly; large lists too are told quickly
         return None
+    suspects = {each for each in set(map(type, read(result))) if _may_be_undone(each)}
     texts = [
         _undone(part) for part in read(result) if type(part) in suspects
     ]  # all of them: this closes them
@@ -72,7 +76,9 @@ def undone_work(result: object) -> str | None:
 
 
 def _reader(kind: type) -> Callable[[Any], Iterable[Any]] | None:
-    return next((read for base, read in _READERS.items() if issubclass(kind, base)), None)
+    if not issubclass(kind, _CONTAINERS):
+        return None
+    return next(read for base, read in _READERS.items() if issubclass(kind, base))
 
 
 # --- a single value -----------------------------------------------------------------------------------
@@ -81,24 +87,24 @@ _mro: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get
 _namespace: Final[Callable[[type], Any]] = type.__dict__["__dict__"].__get__
 
 
-def _has(kind: type, method: str) -> bool:
-    """Whether a class has a method, without asking its metaclass."""
-    return any(method in _namespace(base) for base in _mro(kind))
+def _has(kind: type, *methods: str) -> bool:
+    """Whether a class has one of these methods, without asking its metaclass."""
+    for base in _mro(kind):
+        namespace = _namespace(base)
+        for method in methods:
+            if method in namespace:
+                return True
+    return False
 
 
 def _may_be_undone(kind: type) -> bool:
     """Whether values of a class can stand for work."""
-    return (
-        kind in {CoroutineType, GeneratorType, AsyncGeneratorType}
-        or issubclass(kind, _LAZY)
-        or _has(kind, "__await__")
-        or _is_future(kind)
-    )
+    return kind in _GENERATORS or issubclass(kind, _LAZY) or _has(kind, "__await__", _OF_FUTURES)
 
 
 def _is_future(kind: type) -> bool:
     """Whether values of a class are futures: asyncio's and its tasks, those of executors, gRPC's."""
-    return _has(kind, "add_done_callback")
+    return _has(kind, _OF_FUTURES)
 
 
 def _undone(value: Any) -> str | None:
@@ -108,7 +114,7 @@ def _undone(value: Any) -> str | None:
         missing = _problem_of(value, awaitable=_has(kind, "__await__"))
     elif issubclass(kind, _LAZY):
         missing = _CALL
-    elif kind in {GeneratorType, AsyncGeneratorType}:
+    elif kind in _GENERATORS:
         missing = _ITERATE
     else:
         missing = _AWAIT

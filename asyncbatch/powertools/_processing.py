@@ -27,7 +27,7 @@ from asyncbatch._ledger import Failure, FailureReason, SkipReason
 from asyncbatch._options import Options
 from asyncbatch._raised import in_lambda
 from asyncbatch._sources import FailureScope, SourceRules
-from asyncbatch._undone import PLAIN_TYPES, undone_work
+from asyncbatch._undone import CONTAINER_TYPES, PLAIN_TYPES, undone_work
 from asyncbatch.powertools._sources import UNREPORTED
 from asyncbatch.powertools._turns import Tally, Turn
 from asyncbatch.powertools.exceptions import ExceptionInfo, RecordNotProcessedError
@@ -104,7 +104,7 @@ def finish(turn: Turn | None, result: Any) -> Any:
         TypeError: the result is work that nobody did.
         BaseException: what the awaitable raised.
     """
-    if inspect.isawaitable(result):
+    if type(result) not in CONTAINER_TYPES and inspect.isawaitable(result):
         result = run_to_end(turn, result)
     refuse_undone(result)
     return result

@@ -1,6 +1,8 @@
 """What the tests of the core share: a handler that counts, and one event of every source."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,8 @@ import pytest
 import asyncbatch
 from asyncbatch import EventSource
 from asyncbatch.testing import dynamodb_event, kafka_event, kinesis_event, sqs_event, sqs_fifo_event
+
+sys.path.insert(0, str(Path(__file__).parent))  # folders of tests are no packages
 
 
 @pytest.fixture(autouse=True)

@@ -3,11 +3,19 @@
 import base64
 import logging
 import pickle
+import re
 from collections.abc import Callable, Hashable
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pydantic
 import pytest
+from pydantic_core import PydanticCustomError
 
 from asyncbatch import (
     BatchEngine,
@@ -136,6 +144,56 @@ class Dog(pydantic.BaseModel):
     payload: Literal["dog"]
 
 
+class Quoting(pydantic.BaseModel):
+    """Its validators quote what they are given."""
+
+    number: Any = 1
+    text: Any = ""
+    word: Any = ""
+    template: Any = ""
+
+    @pydantic.field_validator("number")
+    @classmethod
+    def convert(cls, value: Any) -> int:
+        return int(value)
+
+    @pydantic.field_validator("text")
+    @classmethod
+    def check(cls, value: Any) -> None:
+        assert not value, f"{value} is too long"
+
+    @pydantic.field_validator("word")
+    @classmethod
+    def look_up(cls, value: Any) -> None:
+        if value:
+            raise PydanticCustomError("unknown_word", f"no such word: {value}")  # type: ignore[arg-type]  # not literal
+
+    @pydantic.field_validator("template")
+    @classmethod
+    def fill(cls, value: Any) -> None:
+        if value:
+            raise PydanticCustomError("wrong_template", "got {expected}", {"expected": value})
+
+
+class Standard(pydantic.BaseModel):
+    """Types of pydantic's and of Python's that may quote what they are given."""
+
+    zone: ZoneInfo | None = None
+    size: pydantic.ByteSize = pydantic.ByteSize(1)
+    function: pydantic.ImportString[Any] | None = None
+    encoded: pydantic.Base64Str | None = None
+    identifier: UUID | None = None
+    address: pydantic.AnyUrl | None = None
+    path: pydantic.FilePath | None = None
+    when: datetime | None = None
+    amount: Decimal | None = None
+    pattern: re.Pattern[str] | None = None
+    network: IPv4Network | None = None
+    fraction: Fraction | None = None
+    kind: Literal["a", "b"] | None = None
+    text: Annotated[str, pydantic.StringConstraints(pattern="^x")] | None = None
+
+
 MODELS = {
     "wrong type": (Order, {"payload": MARKER}),
     "not an object": (Order, [MARKER]),
@@ -145,6 +203,15 @@ MODELS = {
     "key of a dict": (dict[str, int], {MARKER: "x"}),
     "wrong key of a dict": (dict[int, int], {MARKER: 1}),
     "literal": (Cat, {"payload": MARKER}),
+    **{f"validator of a {name}": (Quoting, {name: MARKER}) for name in Quoting.model_fields},
+    **{name: (Standard, {name: MARKER}) for name in Standard.model_fields},
+    "pattern": (Standard, {"pattern": f"({MARKER}"}),
+    "unit of a size": (Standard, {"size": f"5 {MARKER}"}),
+    "module": (Standard, {"function": f"{MARKER}.function"}),
+    "name in a module": (Standard, {"function": f"json.{MARKER}"}),
+    "host": (Standard, {"address": f"https://{MARKER} {MARKER}"}),
+    "base64": (Standard, {"encoded": MARKER + "!"}),
+    "time": (Standard, {"when": f"2020-01-01T{MARKER}"}),
 }
 
 

@@ -7,7 +7,8 @@ import pytest
 
 import asyncbatch
 
-sys.path.insert(0, str(Path(__file__).parent))  # folders of tests are no packages
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "core")]  # folders of tests are no packages
 
 
 @pytest.fixture(autouse=True)

@@ -127,8 +127,8 @@ TEXTS = {
     ),
     "texts have no end": (
         _failure_texts.describe,
-        "[:_TEXT_LIMIT]",
-        "",
+        'text_of(error, TEXT_LIMIT - len(name) - len(": "))',
+        "str(error)",
         "a text has",
     ),
     "half a character is kept": (

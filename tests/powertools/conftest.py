@@ -8,7 +8,8 @@ import pytest
 
 import asyncbatch
 
-sys.path.insert(0, str(Path(__file__).parent))  # folders of tests are no packages
+sys.path.insert(0, str(Path(__file__).parents[1] / "core"))  # folders of tests are no packages
+sys.path.insert(0, str(Path(__file__).parent))
 
 from libraries import OURS, THEIRS
 
