@@ -438,8 +438,7 @@ def _keys_by_function(
             key = _plain_key(function(rules.record_type(raw)))
         except BaseException as error:  # noqa: BLE001 - whatever it raises is this record's trouble alone
             ledger.fail(position, FailureReason.RAISED, error)
-            if ledger.interrupt is not None:
-                raise ledger.interrupt from None  # nothing was started yet
+            ledger.raise_interrupt()  # nothing was started yet
             key = object()  # a lane that no other record is in
             refused = True
             if own_keys is not None:

@@ -131,6 +131,11 @@ class Ledger:
             self.interrupt = interrupt
             return type_name(error)
 
+    def raise_interrupt(self) -> None:
+        """Raise the Ctrl-C that was noted, if there was one."""
+        if self.interrupt is not None:
+            raise self.interrupt
+
     def skip(self, position: int, reason: SkipReason) -> None:
         """Note why a record will not be started; the first reason stands."""
         self.skips.setdefault(position, reason)

@@ -48,7 +48,7 @@ class Failed:
         reason: What kind of failure it was.
         error: What was raised, without its traceback; None where nothing was.
         message: Type and text of the error, at most 1 KiB.
-        trace: The calls from the handler to where it was raised, at most 1 KiB; for the first ten failures of a run.
+        trace: The calls from the handler to the error, at most 1 KiB; kept for the first ten failures of a run.
     """
 
     position: int
