@@ -144,15 +144,20 @@ class _QueuedLanes:
             return
         self._hold_back(follower, SkipReason.LANE_HALTED)
         if self._scope is FailureScope.BATCH and position < self._cut:
-            self._cut = position
-            self._halt_after(position)
+            last, self._cut = self._cut, position
+            self._halt_after(position, last)
 
     @abstractmethod
     def _readmit(self, position: int, follower: int) -> None:
         """Let the follower of a position be taken: nothing unfinished stands before it in its lane."""
 
-    def _halt_after(self, cut: int) -> None:
-        """Hold back what waits behind a position of the batch; lanes of `FailureScope.BATCH` do."""
+    def _halt_after(self, cut: int, last: int) -> None:
+        """Hold back what waits behind a position of the batch; lanes of `FailureScope.BATCH` do.
+
+        Args:
+            cut: The lowest position that did not succeed.
+            last: The one before; what stands behind that has been held back.
+        """
 
     def _hold_back(self, position: int, reason: SkipReason) -> None:
         """Hold back a position and what follows it in its lane."""
@@ -207,14 +212,14 @@ class PositionLanes(_QueuedLanes):
         else:
             self._waits[follower] = 0
 
-    def _halt_after(self, cut: int) -> None:
+    def _halt_after(self, cut: int, last: int) -> None:
         """What waits for a record in flight is held back when that one ends; the rest is now."""
         for position in self._ready:
             if position > cut:
                 self._hold_back(position, SkipReason.BATCH_HALTED)
         self._ready = [position for position in self._ready if position < cut]
         heapify(self._ready)
-        for position in range(max(self._frontier, cut + 1), len(self._waits)):
+        for position in range(max(self._frontier, cut + 1), last):
             if not self._waits[position]:
                 self._waits[position] = 1
                 self._hold_back(position, SkipReason.BATCH_HALTED)
