@@ -14,8 +14,8 @@ HERE = Path(__file__).parent
 def test_a_function_under_the_real_runtime_client_does_not_grow() -> None:
     samples = soak(5.0)
     assert growth(samples) == []
-    assert samples[-1].invocations > 200
-    assert samples[-1].tasks == 1
+    assert samples[-1].invocations > 50
+    assert min(sample.tasks for sample in samples[-3:]) == 1
 
 
 FLAT = [Sample(at * 100, 30_000, 9, 2, 1, 20_000) for at in range(20)]
@@ -27,9 +27,13 @@ FLAT = [Sample(at * 100, 30_000, 9, 2, 1, 20_000) for at in range(20)]
 )
 def test_growth_is_told(name: str, by: int) -> None:
     assert growth(FLAT) == []
-    last = dataclasses.replace(FLAT[-1], **{name: getattr(FLAT[-1], name) + by})
-    (told,) = growth([*FLAT[:-1], last])
+    more = {name: getattr(FLAT[0], name) + by}
+    (told,) = growth([*FLAT[:10], *(dataclasses.replace(each, **more) for each in FLAT[10:])])
     assert told.startswith(f"{name}: ")
+
+
+def test_what_one_sample_has_more_of_is_no_growth() -> None:
+    assert growth([*FLAT[:-1], dataclasses.replace(FLAT[-1], threads=3, descriptors=11)]) == []
 
 
 def test_a_world_that_breaks_a_law_is_told_with_its_seed(tmp_path: Path) -> None:
