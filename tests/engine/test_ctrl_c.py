@@ -6,6 +6,7 @@ import pydantic
 import pytest
 
 from asyncbatch import BatchEngine, FailureReason, batch_handler
+from asyncbatch._scheduler import CAN_START_EAGERLY
 from asyncbatch.hooks import RecordEnded
 from asyncbatch.testing import run_virtual, sqs_event
 
@@ -100,7 +101,7 @@ def test_ctrl_c_is_raised_again(name, options):
     assert BatchEngine().run(event(), fine).all_succeeded  # the next batch has a loop that works
 
 
-@pytest.mark.parametrize("eager", [True, False])
+@pytest.mark.parametrize("eager", [True, False] if CAN_START_EAGERLY else [False])
 @pytest.mark.parametrize("name", WHERE)
 def test_ctrl_c_leaves_nothing_running_in_the_callers_loop(name, eager):
     handler, options = WHERE[name]
@@ -120,7 +121,7 @@ def test_ctrl_c_leaves_nothing_running_in_the_callers_loop(name, eager):
     assert ended in ([], ["a"])  # nothing was started after it
 
 
-@pytest.mark.parametrize("eager", [True, False])
+@pytest.mark.parametrize("eager", [True, False] if CAN_START_EAGERLY else [False])
 @pytest.mark.parametrize("name", WHERE)
 def test_in_lambda_it_costs_its_record(name, eager, monkeypatch):
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "orders")

@@ -123,3 +123,16 @@ def test_a_deep_chain_is_not_followed_for_ever():
     for _ in range(1_000):
         error = raised_from(ValueError(), error)
     assert not is_overload(error)
+
+
+def test_ctrl_c_while_an_error_is_asked_for_its_status_comes_out_except_in_lambda(monkeypatch):
+    class InterruptedStatusError(Exception):
+        @property
+        def status(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "orders")
+    assert not is_overload(InterruptedStatusError())
+    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME")
+    with pytest.raises(KeyboardInterrupt):
+        is_overload(InterruptedStatusError())

@@ -183,3 +183,61 @@ def test_ctrl_c_while_a_logger_writes_comes_out(is_async):
     processor = processor_of(OURS, "SQS", is_async=is_async, logger=Interrupted())
     with pytest.raises(KeyboardInterrupt):
         process(OURS, EVENT, handler_of(raising(ValueError), is_async=is_async), processor, is_async=is_async)
+
+
+class OriginInterruptedError(Exception):
+    """Whoever asks where it comes from is interrupted."""
+
+    @property
+    def __cause__(self):
+        raise KeyboardInterrupt
+
+
+class ValidationError(Exception):
+    """Called as pydantic's; whoever asks for its title is interrupted."""
+
+    @property
+    def title(self):
+        raise KeyboardInterrupt
+
+
+class Plain(BaseModel):
+    messageId: str  # noqa: N815 - as AWS has it
+    body: str
+
+
+@BOTH
+@pytest.mark.usefixtures("_outside_lambda")
+def test_ctrl_c_while_a_refusal_is_told_from_a_failure_comes_out(is_async):
+    processor = processor_of(OURS, "SQS", Plain, is_async=is_async)
+    with pytest.raises(KeyboardInterrupt):
+        process(
+            OURS, EVENT, handler_of(raising(ValidationError), is_async=is_async), processor, is_async=is_async
+        )
+
+
+@BOTH
+@pytest.mark.usefixtures("_outside_lambda")
+@pytest.mark.parametrize("at", ["refused", "held back"])
+def test_ctrl_c_while_a_failed_record_is_converted_comes_out(at, is_async):
+    class Own(SqsFifoPartialProcessor):
+        def _to_batch_type(self, record, event_type, model=None):
+            if record["body"] == ("b" if at == "held back" else "a") and model is None:
+                raise KeyboardInterrupt
+            if at == "refused":
+                raise ValueError
+            return super()._to_batch_type(record, event_type, model)
+
+    event = event_of("SQS", ["a", "b"], groups=["1", "1"])
+    handler = handler_of(lambda _: 1 / 0, is_async=is_async)
+    with pytest.raises(KeyboardInterrupt):
+        process(OURS, event, handler, Own(Plain if at == "refused" else None), is_async=is_async)
+
+
+def test_ctrl_c_while_tracebacks_are_written_comes_out_except_in_lambda(monkeypatch):
+    error = BatchProcessingError("all failed", [(OriginInterruptedError, OriginInterruptedError(), None)])
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "orders")
+    assert "(its traceback cannot be shown)" in str(error)
+    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME")
+    with pytest.raises(KeyboardInterrupt):
+        str(error)
