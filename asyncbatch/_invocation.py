@@ -21,14 +21,16 @@ from asyncbatch._guard import GuardedCall, call_guarded
 from asyncbatch._handlers import BoundHandler
 from asyncbatch._lanes import KeyFunction, Lanes, build_lanes, refuse_illegal
 from asyncbatch._ledger import Ledger, SkipReason
-from asyncbatch._lifespan import lifespan_state
+from asyncbatch._lifespan import lifespan_state, open_state
 from asyncbatch._loop import (
+    LIVES_ON_THE_LOOP,
     KeptLoop,
     Known,
     current_loop,
     discard_loop,
     is_inside_loop,
     kept_loop,
+    replace_loop,
     shutdown_loop,
 )
 from asyncbatch._options import Options
@@ -125,6 +127,18 @@ class Job:
             ordering = rules.ordering if options.ordering is None else options.ordering
             scope = options.failure_scope or rules.default_scope(ordering)
         self._lanes, self._lane_keys = build_lanes(self.batch, rules, self.ledger, ordering, scope)
+
+    def move_to(self, time: Callable[[], float]) -> None:
+        """Go on by another clock.
+
+        Args:
+            time: The clock of the event loop that will run the records after all.
+        """
+        moved = time() - self._time()
+        self._time = time
+        self.started += moved
+        if self.stop_at is not None:
+            self.stop_at += moved
 
     def prepare(self, state: object = None) -> Run:
         """The run over the records, ready to start.
@@ -317,7 +331,7 @@ def run_event(
     job = Job(options, read_event(event, options.source), bound, context, budget, None)
     if options.guard_blocking:
         return job, _run_guarded(job, remaining)
-    return job, _run_on(kept_loop(), job)
+    return job, _run_on(kept_loop, job)
 
 
 def run_where_clients_live(job: Job, remaining: float | None) -> SkipReason:
@@ -339,11 +353,15 @@ def run_where_clients_live(job: Job, remaining: float | None) -> SkipReason:
     """
     if is_inside_loop():
         return _run_guarded(job, remaining)
-    return _run_on(current_loop(), job)
+    return _run_on(current_loop, job)
 
 
-def _run_on(kept: KeptLoop, job: Job) -> SkipReason:
+def _run_on(take_loop: Callable[[], KeptLoop], job: Job) -> SkipReason:
     """Run on a kept loop, whatever handlers do to it.
+
+    Args:
+        take_loop: Gives the thread's loop; a new one if that was replaced.
+        job: The batch.
 
     Returns:
         Why what was not started was not.
@@ -351,17 +369,62 @@ def _run_on(kept: KeptLoop, job: Job) -> SkipReason:
     Raises:
         BaseException: an interrupt outside Lambda, or an error of our own.
     """
+    kept = take_loop()
     job.begin(kept.time)
     if not job.batch.raws:
         return SkipReason.DEADLINE
-    kept.thaw(job.started)
+    if not kept.thaw(job.started):
+        kept = _replaced(kept, take_loop, job)
     state: object = None
     if job.options.lifespan is not None:
-        kept.has_tenants = True
-        opened, state = kept.complete(job.state())
+        kept, opened, state = _with_lifespan(kept, take_loop, job)
         if not opened:
             return SkipReason.DEADLINE
     return _run_records(job, job.prepare(state), kept)
+
+
+def _replaced(kept: KeptLoop, take_loop: Callable[[], KeptLoop], job: Job) -> KeptLoop:
+    """A new loop for a batch of which nothing has run yet.
+
+    Raises:
+        BaseException: an interrupt outside Lambda, or the guard has left this thread behind.
+    """
+    replace_loop(kept, "what an earlier invocation left on it ended it, or does not end")
+    kept.raise_interrupt()
+    if job.left_behind:
+        raise SystemExit
+    fresh = take_loop()
+    job.move_to(fresh.time)
+    return fresh
+
+
+def _with_lifespan(
+    kept: KeptLoop, take_loop: Callable[[], KeptLoop], job: Job
+) -> tuple[KeptLoop, bool, object]:
+    """The loop on which the lifespan is open, whether it is, and what it yielded.
+
+    Raises:
+        Exception: the lifespan does not open.
+    """
+    kept.has_tenants = True
+    is_open = open_state(job.options, kept.loop)
+    if is_open is not None:
+        return kept, True, is_open[0]
+    opening = kept.complete(job.state)
+    if opening is None:  # it may be the fault of what an earlier invocation left
+        kept = _replaced(kept, take_loop, job)
+        kept.has_tenants = True
+        opening = kept.complete(job.state)
+        if opening is None:
+            replace_loop(kept, "something ended it while the lifespan opened")
+            kept.raise_interrupt()
+    if opening is None or opening.cancelled():
+        message = (
+            "the lifespan did not open: something ended the event loop, or cancelled every task, meanwhile"
+        )
+        raise RuntimeError(message)
+    opened, state = opening.result()
+    return kept, opened, state
 
 
 def _run_records(job: Job, run: Run, kept: KeptLoop) -> SkipReason:
@@ -382,20 +445,23 @@ def _run_records(job: Job, run: Run, kept: KeptLoop) -> SkipReason:
 
 def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> SkipReason:
     """Cut off what did not end, and find out whether the loop can be kept."""
-    stopped = job.left_behind or run.was_abandoned
-    if stopped:
-        run.stop()
+    if job.left_behind or run.was_abandoned:
+        run.interrupt()
+        logger.warning("the event loop was stopped while records were in flight: they count as failed")
     run.seal()
-    kept.spoiled = stopped or (run.unsettled and not kept.finish(run.cut_off()))
+    kept.spoiled = job.left_behind or (run.unsettled and not kept.finish(run.cut_off()))
     trouble = run.close()
     grace = 0.0 if job.is_late else job.options.grace
     kept.spoiled = kept.spoiled or bool(run.stragglers) or not kept.tidy(known, grace)
     if trouble is None:
         trouble = kept.interrupt  # which may have come while leftovers had the grace
     interrupt = issubclass(type(trouble), KeyboardInterrupt | SystemExit)
-    if kept.spoiled or interrupt:
-        logger.warning("a handler stopped the event loop, or left on it what does not end: it is replaced")
+    if job.left_behind:  # whoever left it has said so
         discard_loop(kept)
+    elif kept.spoiled:
+        replace_loop(kept, "a handler left on it what does not end")
+    elif interrupt:
+        replace_loop(kept, f"{type(trouble).__name__} was raised on it")
     elif kept.closing:
         shutdown_loop()
     # An escape from Lambda's entry point would end the process without a reply; a cancellation that comes from
@@ -414,10 +480,13 @@ def _run_guarded(job: Job, remaining: float | None) -> SkipReason:
     """
     loops: list[asyncio.AbstractEventLoop] = []
 
-    def work() -> SkipReason:
+    def take_loop() -> KeptLoop:
         kept = kept_loop()
         loops.append(kept.loop)
-        return _run_on(kept, job)
+        return kept
+
+    def work() -> SkipReason:
+        return _run_on(take_loop, job)
 
     call = call_guarded(job.options, partial(copy_context().run, work))
     try:
@@ -445,7 +514,10 @@ def _leave_behind(
     for loop in loops:
         with contextlib.suppress(RuntimeError):  # the thread has gone on meanwhile, and closed its loop
             loop.call_soon_threadsafe(_leave_loop)
-    logger.warning("a handler held the event loop beyond the deadline: its thread is left behind")
+    logger.warning(
+        "a handler held the event loop beyond the deadline: its thread is left behind and the loop replaced. %s",
+        LIVES_ON_THE_LOOP,
+    )
     return True
 
 

@@ -24,7 +24,9 @@ class FailureReason(Enum):
     TIMED_OUT = "timed-out"
     """It took longer than ``record_timeout``."""
     DEADLINE = "deadline"
-    """It was unfinished when the batch had to be sealed: at the deadline, or because the run was stopped."""
+    """It was unfinished at the deadline."""
+    STOPPED = "stopped"
+    """It was unfinished when the run was stopped: interrupted, cancelled, or its event loop was."""
     REFUSED = "refused"
     """The handler returned an awaitable or a generator: a forgotten ``await``."""
     INVALID_PAYLOAD = "invalid-payload"
@@ -162,8 +164,9 @@ class Ledger:
             if self.started[position] is None:
                 self.skips[position] = left
             else:
-                self.failures[position] = _UNFINISHED
+                self.failures[position] = _STOPPED if left is SkipReason.STOPPED else _UNFINISHED
         return bytes(settled)
 
 
 _UNFINISHED: Final = Failure(FailureReason.DEADLINE, None, "unfinished when the batch was sealed", "")
+_STOPPED: Final = Failure(FailureReason.STOPPED, None, "unfinished when the run was stopped", "")

@@ -104,6 +104,22 @@ async def lifespan_state(owner: Hashable, lifespan: Lifespan, within: float | No
             return True, host.ready.result()
 
 
+def open_state(owner: Hashable, loop: asyncio.AbstractEventLoop) -> tuple[Any] | None:
+    """What the lifespan yielded, if it is open; the loop need not run to tell.
+
+    Args:
+        owner: The engine that it belongs to.
+        loop: The event loop.
+    """
+    host = _hosts.get(loop, _NO_HOSTS).get(owner)
+    if host is None or not host.usable or not host.ready.done() or host.ready.exception() is not None:
+        return None
+    return (host.ready.result(),)
+
+
+_NO_HOSTS: Final[dict[Hashable, Host]] = {}
+
+
 def _forget_closed_loops() -> None:
     # A host refers to its loop, so that the dictionary alone would never forget one.
     for reference in _hosts.keyrefs():  # a copy, where a loop over the dictionary would see it change
@@ -130,7 +146,8 @@ async def close_lifespans(owner: Hashable | None, within: float) -> None:
         within: Seconds they have to exit; what takes longer is cancelled.
     """
     hosts = _hosts.get(asyncio.get_running_loop(), {})
-    leaving = [hosts.pop(each) for each in list(hosts) if owner is None or each is owner]
+    # They stay there until they have exited: this is called again where somebody cancels every task.
+    leaving = [host for each, host in hosts.items() if owner is None or each is owner]
     for host in leaving:
         host.leave()
     tasks = [host.task for host in leaving if not host.task.done()]

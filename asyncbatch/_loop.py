@@ -2,8 +2,12 @@
 
 One loop per thread, made at the first run and kept, so that clients stay usable over warm invocations, as with
 no new loop per invocation they are. It survives being frozen and thawed, and is replaced when it cannot be
-trusted any more: closed by somebody, stopped by a handler, forked, restored from a snapshot, or left with a task
+trusted any more: closed by somebody, forked, restored from a snapshot, left by an exception, or left with a task
 that does not end. For callers whose clients live on the thread's current loop, that one is adopted instead.
+
+What a handler schedules on the loop (`loop.call_later`) cannot be taken back, because clients schedule the same
+way. It may run in a later invocation, and do there what it likes. So whatever runs the loop has one net: a stop
+that nobody of ours asked for is run over, and what leaves the loop by raising is contained and has it replaced.
 """
 
 from __future__ import annotations
@@ -18,10 +22,13 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Any, Final, TypeVar, final
+from weakref import WeakSet
 
 from asyncbatch._errors import RunningLoopError
 from asyncbatch._lifespan import close_lifespans, forget_lifespans, made_by_lifespan
+from asyncbatch._raised import in_lambda
 from asyncbatch._scheduler import clock_of
 
 T = TypeVar("T")
@@ -32,10 +39,15 @@ logger: Final = logging.getLogger("asyncbatch")
 # seconds, and Lambda's runtime asks for the next event within milliseconds.
 _NO_FREEZE: Final = 0.1
 # Turns of the loop that let it see connections which were closed while it was frozen, so that pools drop them.
-# Two passed on every client and interpreter measured; one did on most.
-_THAW_TURNS: Final = 2
+# Four passed on every client and interpreter measured; three did on most.
+_THAW_TURNS: Final = 4
 # Turns that a leftover task has to end in after its cancellation.
 _LAST_TURNS: Final = 3
+# How often a coroutine of ours is tried that somebody else cancels.
+_TRIES: Final = 3
+
+Start = Callable[[asyncio.AbstractEventLoop, Callable[[], None]], object]
+"""Called inside the running loop, with the loop and the function that stops it."""
 
 
 # This process. To ask the system once per batch would take 1 % of a batch of ten; a forked child asks again.
@@ -79,7 +91,8 @@ class KeptLoop:
     - ``closing``: `shutdown` was asked for during a run;
     - ``spoiled``: a task on it does not end;
     - ``has_tenants``: tasks may be on it that belong there: lifespans, or the caller's own;
-    - ``interrupt``: what a person did while handlers were given the grace.
+    - ``interrupt``: what a person did while the loop ran for something else than records;
+    - ``_first_turn``: the loop has not been seen to go on after its first turn, where it does not tell stops.
 
     Args:
         adopted: Somebody else's loop; None to make one.
@@ -100,7 +113,8 @@ class KeptLoop:
         self.closing = False
         self.spoiled = False
         self.has_tenants = self.adopted
-        self.interrupt: KeyboardInterrupt | None = None
+        self.interrupt: BaseException | None = None
+        self._first_turn = False
 
     @property
     def forked(self) -> bool:
@@ -111,59 +125,163 @@ class KeptLoop:
         """Whether it is this process's, and nobody closed it."""
         return self._pid == this_process[0] and not self.loop.is_closed()
 
-    def run(self, start: Callable[[asyncio.AbstractEventLoop, Callable[[], None]], object]) -> None:
+    # --- the only places where the loop runs ----------------------------------------------------------
+
+    def run(self, start: Start) -> None:
         """Run the loop until a callback stops it. No task of our own: it would cost two turns of the loop.
 
         Args:
-            start: Called inside the running loop, with the loop and the function that stops it.
-        """
-        self.loop.call_soon(start, self.loop, self.loop.stop)
-        try:
-            self.loop.run_forever()
-        finally:
-            self._idle_since = self.time()
+            start: What to run.
 
-    def run_in_task(self, start: Callable[[asyncio.AbstractEventLoop, Callable[[], None]], object]) -> None:
+        Raises:
+            BaseException: what left the loop.
+        """
+        factory = self.loop.get_task_factory()
+        try:
+            self._run(start)
+        finally:
+            self._take_back(factory)
+
+    def run_in_task(self, start: Start) -> None:
         """The same within one task: anyio keeps its worker threads for as long as the outermost task lives."""
-        task = self.loop.create_task(_started(start))
+        factory = self.loop.get_task_factory()
+        task = asyncio.Task(self._begun_in_task(start), loop=self.loop)
+
+        def until_done() -> None:
+            try:
+                self.loop.run_until_complete(task)
+            except RuntimeError:
+                if task.done():
+                    raise  # else somebody stopped the loop
+
         try:
-            self.loop.run_until_complete(task)
-        except asyncio.CancelledError:  # a handler cancelled every task
-            return
-        except RuntimeError:
-            if task.done():
-                raise  # else a handler stopped the loop
+            self._go(until_done)
         finally:
+            self._take_back(factory)
+
+    def _take_back(self, factory: Any) -> None:
+        """Undo that a handler set a task factory: one that raises would fail every later invocation."""
+        if self.loop.get_task_factory() is not factory:
+            self.loop.set_task_factory(factory)
+
+    def _run(self, start: Start) -> None:
+        self.loop.call_soon(self._begin, start, self.loop.stop)
+        self._go(self.loop.run_forever)
+
+    def _go(self, run_loop: Callable[[], object]) -> None:
+        try:
+            run_loop()
+            while self._first_turn:  # it was stopped before it was run
+                run_loop()
+        finally:
+            self._first_turn = False
             self._idle_since = self.time()
 
-    def complete(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end."""
-        return self.loop.run_until_complete(main)
+    def _begin(self, start: Start, stop: Callable[[], None]) -> None:
+        """Start, although somebody may have asked the loop to stop before: at import, in a finalizer."""
+        loop: Any = self.loop
+        if hasattr(loop, "_stopping"):
+            loop._stopping = False  # noqa: SLF001 - there is no public name, and another turn would cost 5 % of a batch
+        else:  # uvloop: there a stop is a callback, which comes after this one if it is asked for from now on
+            self._first_turn = True
+            loop.call_soon(self._leave_first_turn)
+        start(loop, stop)
 
-    def finish(self, main: Coroutine[Any, Any, None]) -> bool:
-        """Run a coroutine to its end if handlers let it; say whether they did.
+    def _leave_first_turn(self) -> None:
+        self._first_turn = False
 
-        A handler may stop the loop, cancel every task on it, or raise what no task holds.
+    async def _begun_in_task(self, start: Start) -> None:
+        stopped = asyncio.Event()
+        self._begin(start, stopped.set)
+        while not stopped.is_set():
+            # A handler that cancels every task cancels records; when those have ended, the run is over.
+            with contextlib.suppress(asyncio.CancelledError):
+                await stopped.wait()
+
+    def finish(self, main: Coroutine[Any, Any, object]) -> bool:
+        """Run a coroutine to its end, whatever else on the loop does; say whether it came to it."""
+        task = self._ended(main)
+        return task is not None and not task.cancelled() and task.exception() is None
+
+    def complete(self, make: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T] | None:
+        """Run a coroutine to its end, again where somebody cancels it, as who cancels every task does.
+
+        Args:
+            make: Makes the coroutine.
+
+        Returns:
+            The task that ended; None where something left the loop by raising.
         """
+        task = self._ended(make())
+        for _ in range(_TRIES - 1):
+            if task is None or not task.cancelled():
+                break
+            task = self._ended(make())
+        return task
+
+    def _ended(self, main: Coroutine[Any, Any, T]) -> asyncio.Task[T] | None:
+        task = asyncio.Task(main, loop=self.loop)  # not `create_task`, which asks a task factory
+
+        def start(_: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+            task.add_done_callback(lambda _: stop())
+
+        if self.contains(start):
+            return task
+        main.close()  # what it refers to is let go of
+        return None
+
+    def contains(self, start: Start) -> bool:
+        """Run the loop for something else than records, although others stop it.
+
+        Args:
+            start: What to run.
+
+        Returns:
+            Whether nothing left the loop by raising: else it is no loop to be trusted any more.
+        """
+        stops: list[None] = []
+
+        def stop() -> None:
+            stops.append(None)
+            self.loop.stop()
+
         try:
-            self.loop.run_until_complete(main)
-        except KeyboardInterrupt as error:
-            self.interrupt = error
+            self._run(lambda loop, _: start(loop, stop))
+            while not stops:
+                self._go(self.loop.run_forever)
+        except BaseException as error:  # noqa: BLE001 - whoever asked for this run has done nothing wrong
+            if issubclass(type(error), KeyboardInterrupt | SystemExit):
+                self.interrupt = error
+            logger.warning("what a handler left on the event loop raised %s", type(error).__name__)
             return False
-        except BaseException:  # noqa: BLE001 - the loop is given up, which is all there is to say
-            return False
-        finally:
-            self._idle_since = self.time()
         return True
 
-    def thaw(self, now: float) -> None:
+    def raise_interrupt(self) -> None:
+        """Raise what a person did meanwhile. In Lambda nobody can: it would end the process without a reply.
+
+        Raises:
+            BaseException: it is an interrupt, outside Lambda.
+        """
+        if self.interrupt is not None and not in_lambda():
+            raise self.interrupt
+
+    def thaw(self, now: float) -> bool:
         """Let the loop see what happened to its connections while it may have been frozen.
+
+        What handlers of earlier invocations had scheduled runs here, too; tasks that it makes are ended.
 
         Args:
             now: The loop's time.
+
+        Returns:
+            Whether the loop can be kept.
         """
-        if now - self._idle_since >= _NO_FREEZE:
-            self.loop.run_until_complete(_turns(_THAW_TURNS))
+        if now - self._idle_since < _NO_FREEZE:
+            return True
+        known, factory = self.known(), self.loop.get_task_factory()
+        is_sound = self.contains(_take_turns)
+        self._take_back(factory)
+        return is_sound and (self.is_clean or self.tidy(known, 0.0))
 
     def tidy(self, known: Known, grace: float) -> bool:
         """End what handlers left behind, so that nothing of it runs in the next invocation.
@@ -203,7 +321,10 @@ class KeptLoop:
         forget_lifespans(self.loop)
         # A task that never ends must not be collected either: its handler would be resumed with GeneratorExit,
         # in some later invocation, and one that swallows that as well would hold the process for ever.
-        _buried.append(asyncio.all_tasks(self.loop))
+        for task in asyncio.all_tasks(self.loop):
+            if getattr(task.get_coro(), "cr_frame", task) is not None:  # else it has been closed
+                _buried.add(task)
+                task.add_done_callback(_buried.discard)
         if self.forked:
             _inherited.append(self)  # closing it would change the parent's selector
             return
@@ -215,13 +336,16 @@ class KeptLoop:
             self.loop.close()
 
     def close(self, within: float) -> None:
-        """Leave the lifespans and close the loop in good order."""
-        try:
-            if self.has_tenants:
-                self.loop.run_until_complete(close_lifespans(None, within))
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-        finally:
-            self.discard()
+        """Leave the lifespans and close the loop in good order, whatever is left on it.
+
+        Raises:
+            BaseException: it is an interrupt, outside Lambda.
+        """
+        if self.has_tenants:
+            self.complete(partial(close_lifespans, None, within))
+        self.finish(self.loop.shutdown_asyncgens())
+        self.discard()
+        self.raise_interrupt()
 
 
 # `asyncio.all_tasks` walks these sets of asyncio's (3.11; 3.12 and 3.13), which takes longer than the rest of a
@@ -243,10 +367,12 @@ def _no_tasks() -> bool:
     return bool(_TASK_SETS) and not any(_TASK_SETS)
 
 
-async def _started(start: Callable[[asyncio.AbstractEventLoop, Callable[[], None]], object]) -> None:
-    stopped = asyncio.Event()
-    start(asyncio.get_running_loop(), stopped.set)
-    await stopped.wait()
+def _take_turns(loop: asyncio.AbstractEventLoop, stop: Callable[[], None], turn: int = 1) -> None:
+    # Callbacks, because somebody may cancel every task.
+    if turn == _THAW_TURNS:
+        stop()
+    else:
+        loop.call_soon(_take_turns, loop, stop, turn + 1)
 
 
 async def _turns(number: int) -> None:
@@ -304,8 +430,8 @@ class _Local(threading.local):
 
 _local: Final = _Local()
 _inherited: Final[list[KeptLoop]] = []
-_given_up: Final[list[asyncio.AbstractEventLoop]] = []
-_buried: Final[list[set[asyncio.Task[Any]]]] = []
+_given_up: Final[WeakSet[asyncio.AbstractEventLoop]] = WeakSet()
+_buried: Final[set[asyncio.Task[Any]]] = set()
 _once: Final[set[str]] = set()
 
 
@@ -367,7 +493,7 @@ def discard_loop(kept: KeptLoop | None = None) -> None:
         return
     if kept.adopted:
         _local.adopted = None
-        _given_up.append(kept.loop)
+        _given_up.add(kept.loop)
         asyncio.set_event_loop(None)
     elif kept is _local.kept:
         _local.kept = None
@@ -380,9 +506,25 @@ def let_go_of_tasks(loop: asyncio.AbstractEventLoop) -> None:
     Args:
         loop: The loop; the coroutines on it have been closed.
     """
-    for tasks in _buried:
-        tasks -= {task for task in tasks if task.get_loop() is loop}
-    _buried[:] = filter(None, _buried)
+    _buried.difference_update([task for task in _buried if task.get_loop() is loop])
+
+
+def replace_loop(kept: KeptLoop, why: str) -> None:
+    """Throw a loop away, and say so: what lives on it fails from now on.
+
+    Args:
+        kept: The loop.
+        why: What happened to it.
+    """
+    logger.warning("the event loop is replaced: %s. %s", why, LIVES_ON_THE_LOOP)
+    discard_loop(kept)
+
+
+LIVES_ON_THE_LOOP: Final = (
+    "Clients, locks and queues made on the old loop, at import or by a handler, fail from now on in every "
+    "invocation. Make them in the `lifespan=` of batch_handler, which is opened anew on the new loop; where there "
+    "is none, make one per running loop"
+)
 
 
 # The function that raises when there is none costs ten times as much.

@@ -378,10 +378,11 @@ class Run:
             self._cut_short = True
             self._settled()
 
-    def interrupt(self, error: BaseException) -> None:
-        """Stop a run whose loop an exception left; the loop does not run at this moment."""
+    def interrupt(self, error: BaseException | None = None) -> None:
+        """Stop a run whose loop was stopped, or was left by an exception; the loop does not run at this moment."""
         self._settled = _nothing
         self.stop(error)
+        self._cut_short = True
 
     def _on_deadline(self) -> None:
         self._admitting = False
@@ -626,7 +627,8 @@ class Run:
             return
         if self._judge is not None and not issubclass(kind, KeyboardInterrupt):
             self._ledger.fail(position, FailureReason.RAISED, None, self._ledger.describe(error))
-            self.stop(error)
+            if self._ledger.result is None:  # after the seal nothing that a record does leaves the run
+                self.stop(error)
             return
         self._ledger.fail(position, FailureReason.RAISED, error)
         if issubclass(kind, KeyboardInterrupt):

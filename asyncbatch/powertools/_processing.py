@@ -376,6 +376,8 @@ def _explained(failure: Failure | None, skip: SkipReason | None) -> str:
         return "not started: the run was stopped" if stopped else "not started before the deadline"
     if failure.reason is FailureReason.DEADLINE:
         return "not finished before the deadline"
+    if failure.reason is FailureReason.STOPPED:
+        return "not finished: the run was stopped"
     return failure.message
 
 

@@ -179,6 +179,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if self._schedule is not None:
             self._add_timers_that_are_due()
             self._held_back = take_turn(self._schedule, self._ready)
+        # asyncio runs what is due before time + resolution: the smallest step, so that nothing is early. Whoever
+        # shares the clock may have moved it.
+        self._clock_resolution = math.ulp(time.now)
 
     def _is_only_watched(self) -> bool:
         """Whether nothing is to come but a run's looks at the clock, which never end by themselves."""
@@ -195,8 +198,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         except Killed:
             self.killed = asyncio.all_tasks(self)  # nothing is to resume them, not even their collection
             raise
-        # asyncio runs what is due before time + resolution: the smallest step, so that nothing is early.
-        self._clock_resolution = math.ulp(self._time.now)
 
     def _give_up(self, error: SimulationError) -> NoReturn:
         """Wait for the process to be killed, if it is to be; else tell."""

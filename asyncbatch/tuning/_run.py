@@ -175,7 +175,11 @@ def _peak(starts: Floats, ends: Floats) -> int:
     return max(1, int(np.cumsum(steps[order]).max()))
 
 
-_FAILED: Final = {FailureReason.TIMED_OUT: "timeouts", FailureReason.DEADLINE: "unfinished"}
+_FAILED: Final = {
+    FailureReason.TIMED_OUT: "timeouts",
+    FailureReason.DEADLINE: "unfinished",
+    FailureReason.STOPPED: "unfinished",
+}
 _SKIPPED: Final = {
     SkipReason.LANE_HALTED: "held_back",
     SkipReason.BATCH_HALTED: "held_back",

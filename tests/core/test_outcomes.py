@@ -132,7 +132,7 @@ def test_sealing_decides_every_record_and_succeeds_none(fates: list[str]) -> Non
     expected = {
         "succeed": None,
         "fail": FailureReason.RAISED,
-        "start": FailureReason.DEADLINE,
+        "start": FailureReason.STOPPED,
         "skip": SkipReason.LANE_HALTED,
         "nothing": SkipReason.STOPPED,
     }

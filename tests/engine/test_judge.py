@@ -140,3 +140,18 @@ def test_what_is_judged_after_the_seal_counts_for_nothing(eager):
     ledger = judged(handler, lambda _position, _result: True, eager=eager, budget=1.0)
     assert ledger.result == bytes([1, 0, 1, 1])
     assert ledger.failures[1].reason is FailureReason.DEADLINE
+
+
+@EAGER
+def test_what_a_record_raises_after_the_seal_leaves_nothing(eager):
+    """It may turn the cancellation at the deadline into an error of its own."""
+
+    async def handler(raw):
+        try:
+            await asyncio.sleep(0 if raw["body"] == "a" else 1000)
+        except asyncio.CancelledError:
+            raise ConnectionError from None
+
+    ledger = judged(handler, lambda *_: True, eager=eager, budget=1.0)
+    assert ledger.result == bytes([1, 0, 0, 0])
+    assert {failure.reason for failure in ledger.failures.values()} == {FailureReason.DEADLINE}

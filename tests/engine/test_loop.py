@@ -67,18 +67,16 @@ def test_is_replaced_when_somebody_closed_it():
     assert loop_of_a_run() is not first
 
 
-def test_is_replaced_when_a_handler_stopped_it(caplog):
+def test_is_kept_when_a_handler_stopped_it_and_all_that_it_started_has_ended():
     async def stops(record):
         asyncio.get_running_loop().stop()
         await asyncio.sleep(0.01)
 
     first = loop_of_a_run(handler=stops)
-    assert first.is_closed()
-    assert "stopped the event loop" in caplog.text
-    assert loop_of_a_run() is not first
+    assert loop_of_a_run() is first
 
 
-def test_is_replaced_when_a_handler_stops_it_in_the_grace():
+def test_is_kept_when_a_handler_stops_it_in_the_grace():
     async def stops(record):
         try:
             await asyncio.sleep(10)
@@ -89,7 +87,7 @@ def test_is_replaced_when_a_handler_stops_it_in_the_grace():
         first = kept_loop().loop
         report = BatchEngine().run(sqs_event(["a"]), stops, LambdaContext(1.0, clock=first.time))
         assert not report.still_running
-        assert kept_loop().loop is not first
+        assert kept_loop().loop is first
 
 
 def test_is_replaced_when_a_straggler_is_left_on_it():
@@ -270,14 +268,14 @@ def test_one_that_is_thrown_away_complains_of_nothing_any_more(caplog):
 
 
 def test_tasks_of_one_that_was_thrown_away_are_kept_until_they_are_let_go_of(monkeypatch):
-    monkeypatch.setattr(_loop, "_buried", [])
+    monkeypatch.setattr(_loop, "_buried", set())
     one, other = _loop.KeptLoop(), _loop.KeptLoop()
     tasks = [kept.loop.create_task(asyncio.sleep(1000)) for kept in (one, other)]
     one.discard()
     other.discard()
-    assert _loop._buried == [{tasks[0]}, {tasks[1]}]
+    assert _loop._buried == set(tasks)
     _loop.let_go_of_tasks(one.loop)
-    assert _loop._buried == [{tasks[1]}]
+    assert _loop._buried == {tasks[1]}
     for task in tasks:
         task.get_coro().close()
 
@@ -298,7 +296,7 @@ def test_one_that_runs_is_not_closed_with_its_thread():
     async def main():
         _loop._Keeper(kept).__del__()
 
-    kept.complete(main())
+    assert kept.finish(main())
     _loop._Keeper(kept).__del__()
     assert kept.loop.is_closed()
 

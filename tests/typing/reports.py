@@ -41,7 +41,7 @@ def because(reason: FailureReason) -> str:
     match reason:
         case FailureReason.RAISED | FailureReason.CANCELLED | FailureReason.REFUSED:
             return "the handler"
-        case FailureReason.TIMED_OUT | FailureReason.DEADLINE:
+        case FailureReason.TIMED_OUT | FailureReason.DEADLINE | FailureReason.STOPPED:
             return "the time"
         case FailureReason.INVALID_PAYLOAD:
             return "the payload"
