@@ -12,6 +12,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from contextvars import copy_context
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
@@ -26,6 +27,7 @@ from asyncbatch._loop import (
     LIVES_ON_THE_LOOP,
     KeptLoop,
     Known,
+    LeftBehind,
     current_loop,
     discard_loop,
     is_inside_loop,
@@ -34,7 +36,7 @@ from asyncbatch._loop import (
     shutdown_loop,
 )
 from asyncbatch._options import Options
-from asyncbatch._raised import in_lambda
+from asyncbatch._raised import in_lambda, type_name
 from asyncbatch._report import BatchReport, BatchResponse, RaiseOnFailure
 from asyncbatch._scheduler import Judge, Observer, Run, Threads
 from asyncbatch._sources import Ordering
@@ -234,6 +236,19 @@ class Job:
             return {"batchItemFailures": []}
         return self.report(left).response()
 
+    def apart(self) -> Job:
+        """Let go of the records, because a thread that was left behind refers to this job and to its run.
+
+        Returns:
+            A copy that does not, for the report.
+        """
+        other = copy(self)
+        self.batch = Batch(None, [], [], [], 0)
+        self.context = self.judge = self._lanes = self._lane_keys = None
+        if self.run is not None:
+            self.run.let_go()
+        return other
+
     def _still_running(self) -> Sequence[int]:
         """Positions of records whose task or thread did not end."""
         threads, ledger = self.bound.threads, self.ledger
@@ -330,7 +345,8 @@ def run_event(
     budget, remaining = time_left(context, options.deadline_margin)
     job = Job(options, read_event(event, options.source), bound, context, budget, None)
     if options.guard_blocking:
-        return job, _run_guarded(job, remaining)
+        left = _run_guarded(job, remaining)
+        return job.apart() if job.left_behind else job, left
     return job, _run_on(kept_loop, job)
 
 
@@ -352,7 +368,10 @@ def run_where_clients_live(job: Job, remaining: float | None) -> SkipReason:
             of our own.
     """
     if is_inside_loop():
-        return _run_guarded(job, remaining)
+        left = _run_guarded(job, remaining)
+        if job.left_behind:
+            job.apart()
+        return left
     return _run_on(current_loop, job)
 
 
@@ -392,7 +411,7 @@ def _replaced(kept: KeptLoop, take_loop: Callable[[], KeptLoop], job: Job) -> Ke
     replace_loop(kept, "what an earlier invocation left on it ended it, or does not end")
     kept.raise_interrupt()
     if job.left_behind:
-        raise SystemExit
+        raise LeftBehind
     fresh = take_loop()
     job.move_to(fresh.time)
     return fresh
@@ -445,7 +464,9 @@ def _run_records(job: Job, run: Run, kept: KeptLoop) -> SkipReason:
 
 def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> SkipReason:
     """Cut off what did not end, and find out whether the loop can be kept."""
-    if job.left_behind or run.was_abandoned:
+    if job.left_behind:
+        run.interrupt()
+    elif run.was_abandoned:
         run.interrupt()
         logger.warning("the event loop was stopped while records were in flight: they count as failed")
     run.seal()
@@ -456,19 +477,23 @@ def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> SkipReason:
     if trouble is None:
         trouble = kept.interrupt  # which may have come while leftovers had the grace
     interrupt = issubclass(type(trouble), KeyboardInterrupt | SystemExit)
-    if job.left_behind:  # whoever left it has said so
-        discard_loop(kept)
-    elif kept.spoiled:
-        replace_loop(kept, "a handler left on it what does not end")
-    elif interrupt:
-        replace_loop(kept, f"{type(trouble).__name__} was raised on it")
-    elif kept.closing:
-        shutdown_loop()
+    _keep_or_replace(kept, type_name(trouble) if interrupt else "", is_left=job.left_behind)
     # An escape from Lambda's entry point would end the process without a reply; a cancellation that comes from
     # nowhere is some handler's.
     if trouble is None or issubclass(type(trouble), asyncio.CancelledError) or (interrupt and in_lambda()):
         return run.left
     raise trouble
+
+
+def _keep_or_replace(kept: KeptLoop, interrupt: str, *, is_left: bool) -> None:
+    if is_left:  # whoever left this thread behind has said so
+        discard_loop(kept)
+    elif kept.spoiled:
+        replace_loop(kept, "a handler left on it what does not end")
+    elif interrupt:
+        replace_loop(kept, f"{interrupt} was raised on it")
+    elif kept.closing:
+        shutdown_loop()
 
 
 def _run_guarded(job: Job, remaining: float | None) -> SkipReason:
@@ -523,7 +548,7 @@ def _leave_behind(
 
 def _leave_loop() -> None:
     """End the loop at once, not at the end of its turn: no task may take another step in a left thread."""
-    raise SystemExit
+    raise LeftBehind
 
 
 def _patience(job: Job, remaining: float | None) -> float | None:

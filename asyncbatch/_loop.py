@@ -28,7 +28,7 @@ from weakref import WeakSet
 
 from asyncbatch._errors import RunningLoopError
 from asyncbatch._lifespan import close_lifespans, forget_lifespans, made_by_lifespan
-from asyncbatch._raised import in_lambda
+from asyncbatch._raised import in_lambda, type_name
 from asyncbatch._scheduler import clock_of
 
 T = TypeVar("T")
@@ -60,6 +60,10 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+class LeftBehind(SystemExit):
+    """Ends the loop of a thread that the guard has left behind: asyncio lets no other error out of a loop."""
 
 
 @final
@@ -249,10 +253,12 @@ class KeptLoop:
             self._run(lambda loop, _: start(loop, stop))
             while not stops:
                 self._go(self.loop.run_forever)
+        except LeftBehind:
+            return False
         except BaseException as error:  # noqa: BLE001 - whoever asked for this run has done nothing wrong
             if issubclass(type(error), KeyboardInterrupt | SystemExit):
                 self.interrupt = error
-            logger.warning("what a handler left on the event loop raised %s", type(error).__name__)
+            logger.warning("what a handler left on the event loop raised %s", type_name(error))
             return False
         return True
 

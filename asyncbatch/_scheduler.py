@@ -222,7 +222,7 @@ class Run:
         judge: Judge | None,
     ) -> None:
         eager = options.eager
-        self._raws = raws
+        self._raws = list(raws)  # its own, because `let_go` empties it
         self._lanes = lanes
         self._tell_success: Callable[[int, bool], None] | None = None
         if observer is not None:
@@ -356,7 +356,26 @@ class Run:
         self._task_options.clear()  # it holds the context of the last record
         for handle in self._handles.values():
             handle.cancel()
-        return self._trouble
+        trouble = self._trouble
+        if self._live or self._threads is not None:
+            self.let_go()
+        return trouble
+
+    def let_go(self) -> None:
+        """Refer to nothing of the batch any more: a task or a thread that does not end refers to this run.
+
+        What such a straggler still reports goes into a ledger that nobody reads.
+        """
+        self.over = True
+        self._admitting = self._paused = False
+        self._raws.clear()
+        self._ledger = Ledger(0)
+        self._ledger.seal(self._left)
+        self._settled = _nothing
+        self._handler = _nowhere
+        self._judge = None if self._judge is None else _never
+        self._observer = self._follower = self._threads = self._trouble = None
+        self._lanes = self._context = None  # type: ignore[assignment]  # nothing starts any more
 
     @property
     def stragglers(self) -> list[int]:
@@ -583,7 +602,6 @@ class Run:
 
     async def _attempt(self, position: int, record: Any) -> None:
         """Run one record's handler to its end. *Everything* is caught here: one record's trouble is its own."""
-        judge = self._judge
         try:
             try:
                 if (self._eager or self._may_begin(position)) and (
@@ -592,8 +610,8 @@ class Run:
                     result = await self._handler(record)
                     if (
                         (result is None or self._is_plain(position, result))
-                        if judge is None
-                        else judge(position, result)
+                        if self._judge is None
+                        else self._judge(position, result)
                     ):
                         self._returned = position
             except BaseException as error:  # noqa: BLE001 - the one boundary where an exception becomes an outcome
@@ -761,6 +779,15 @@ _STANDARD_CLOCK: Final = asyncio.BaseEventLoop.time
 def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     """A loop's clock. Asyncio's own is asked at its source, where it takes half as long, twice a record."""
     return monotonic if type(loop).time is _STANDARD_CLOCK else loop.time
+
+
+async def _nowhere(_: object) -> None:
+    """The handler of a run that is over."""
+
+
+def _never(_position: int, _result: object) -> bool:
+    """The judge of a run that is over."""
+    return False
 
 
 def _nothing() -> None:
