@@ -200,6 +200,8 @@ def _first_leaf(error: BaseException) -> BaseException:
 
 def _shown_calls(error: BaseException, head: int, tail: int) -> str:
     calls = _calls(traceback_of(error))
+    if len(calls) <= head + tail:
+        return " > ".join([_place(*call) for call in calls])
     positions = range(len(calls))
     first = _first_own(calls, positions)
     last = _first_own(calls, reversed(positions))

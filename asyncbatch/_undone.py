@@ -65,7 +65,7 @@ def undone_work(result: object) -> str | None:
     read = _READERS.get(kind) or _reader(kind)
     if read is None:
         return _undone(result) if _may_be_undone(kind) else None
-    if _HARMLESS_PARTS.issuperset(map(type, read(result))):  # mostly; large lists too are told quickly
+    if _HARMLESS_PARTS.issuperset(map(type, read(result))):  # a large list is told quickly as well
         return None
     suspects = {each for each in set(map(type, read(result))) if _may_be_undone(each)}
     texts = [
