@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from typing import Any, Final
 
 from asyncbatch._errors import InvalidOptionError
+from asyncbatch._log import Log
 from asyncbatch._options import MARGIN_BOUNDS, MARGIN_SHARE
 
-logger: Final = logging.getLogger("asyncbatch")
+logger: Final = Log("asyncbatch")
 
 _NUMBERS: Final = (int, float)
 

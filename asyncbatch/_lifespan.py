@@ -7,18 +7,18 @@ need; a record's task comes and goes. What it yields is injected into handlers a
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Hashable
 from contextlib import AbstractAsyncContextManager
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Final, final
 from weakref import WeakKeyDictionary
 
+from asyncbatch._log import Log
 from asyncbatch._raised import type_name
 
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 
-logger: Final = logging.getLogger("asyncbatch")
+logger: Final = Log("asyncbatch")
 
 _inside: ContextVar[bool] = ContextVar("asyncbatch_lifespan", default=False)
 

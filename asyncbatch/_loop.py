@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import logging
 import math
 import os
 import sys
@@ -28,12 +27,13 @@ from weakref import WeakSet
 
 from asyncbatch._errors import RunningLoopError
 from asyncbatch._lifespan import close_lifespans, forget_lifespans, made_by_lifespan
+from asyncbatch._log import Log
 from asyncbatch._raised import in_lambda, type_name
 from asyncbatch._scheduler import clock_of
 
 T = TypeVar("T")
 
-logger: Final = logging.getLogger("asyncbatch")
+logger: Final = Log("asyncbatch")
 
 # Below this many seconds since the last reply no freeze matters: a peer closes an idle connection after
 # seconds, and Lambda's runtime asks for the next event within milliseconds.

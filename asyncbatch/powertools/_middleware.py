@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import logging
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol, TypeVar, overload
 
+from asyncbatch._log import Log
 from asyncbatch.powertools._peers import peers_own
 from asyncbatch.powertools.exceptions import MiddlewareInvalidArgumentError
 
-logger: Final = logging.getLogger("asyncbatch.powertools.decorators")
+logger: Final = Log("asyncbatch.powertools.decorators")
 
 H = TypeVar("H", bound=Callable[..., Any])
 

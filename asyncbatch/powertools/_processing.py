@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable, Iterator, MutableSequence, Sequence
 from time import monotonic, sleep  # noqa: TID251 - where no loop runs, there is none to tell the time
@@ -24,6 +23,7 @@ from asyncbatch._handlers import BoundHandler
 from asyncbatch._invocation import Job, run_where_clients_live
 from asyncbatch._lanes import Halts
 from asyncbatch._ledger import Failure, FailureReason, SkipReason
+from asyncbatch._log import Log
 from asyncbatch._options import Options
 from asyncbatch._raised import in_lambda
 from asyncbatch._sources import FailureScope, SourceRules
@@ -55,7 +55,7 @@ class Processor(Protocol):
     def _tell_failure_(self, record: Any, exception: ExceptionInfo) -> Any: ...
 
 
-logger: Final = logging.getLogger("asyncbatch.powertools")
+logger: Final = Log("asyncbatch.powertools")
 
 _USUAL: Final = 3  # the length of an entry
 _WHOLE_BATCH: Final = 2**31

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
-import logging
 from abc import ABC, abstractmethod
 from asyncio import CancelledError, current_task
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from asyncbatch._errors import SequenceOrderError
 from asyncbatch._failure_texts import describe_pair
+from asyncbatch._log import Log
 from asyncbatch._raised import traceback_of, type_name
 from asyncbatch._sources import SourceRules
 from asyncbatch.powertools._processing import Entry, is_interrupt, run_concurrently, run_in_order
@@ -36,7 +36,7 @@ from asyncbatch.powertools.exceptions import (
 )
 from asyncbatch.powertools.types import BatchTypeModels, WarningLogger
 
-logger: Final = logging.getLogger("asyncbatch.powertools.base")
+logger: Final = Log("asyncbatch.powertools.base")
 
 EventSourceDataClassTypes = SQSRecord | KinesisStreamRecord | DynamoDBRecord | KafkaEventRecord
 if TYPE_CHECKING:

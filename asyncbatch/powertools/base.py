@@ -12,6 +12,7 @@ from types import CoroutineType
 from typing import Any, ClassVar, Final, Self
 
 from asyncbatch._errors import InvalidHandlerError, InvalidOptionError, SequenceOrderError
+from asyncbatch._log import Log
 from asyncbatch._raised import type_name
 from asyncbatch._sources import SourceRules, is_object
 from asyncbatch._undone import PLAIN_TYPES
@@ -52,7 +53,8 @@ from asyncbatch.powertools.types import (
     WarningLogger,
 )
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)  # part of the peer's interface
+_log: Final = Log(__name__)
 
 
 class BasePartialBatchProcessor(BasePartialProcessor):
@@ -152,7 +154,7 @@ class BasePartialBatchProcessor(BasePartialProcessor):
             if not entirely:
                 raise
         if turn.unnoted(len(self.fail_messages)) and not turn.broken:
-            logger.warning(
+            _log.warning(
                 "more records are reported as failed than were noted in fail_messages: a record has succeeded "
                 'only if its handlers return a tuple that starts with "success"'
             )
@@ -178,7 +180,7 @@ class BasePartialBatchProcessor(BasePartialProcessor):
     def _has_messages_to_report(self) -> bool:
         if self.fail_messages:
             return True
-        logger.debug("All %d records successfully processed", len(self.success_messages))
+        _log.debug("All %d records successfully processed", len(self.success_messages))
         return False
 
     def _entire_batch_failed(self) -> bool:
@@ -374,7 +376,7 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         if self.event_type is EventType.SQS and is_from_fifo_queue(records):
             if not self._told_of_fifo_:
                 self._told_of_fifo_ = True
-                logger.warning(
+                _log.warning(
                     "the records come from a FIFO queue: each message group is kept in order, and the rest of a "
                     "group that fails is reported unprocessed. SqsFifoPartialProcessor is made for such queues."
                 )

@@ -6,13 +6,13 @@ New code returns a partial batch response instead, with `BatchProcessor`.
 from __future__ import annotations
 
 import importlib.util
-import logging
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from asyncbatch._errors import InvalidOptionError
+from asyncbatch._log import Log
 from asyncbatch._raised import type_name
 from asyncbatch._sqs import BATCH_LIMIT, delete_messages
 from asyncbatch.powertools._middleware import middleware
@@ -20,7 +20,7 @@ from asyncbatch.powertools._processing import finish, finish_async, is_interrupt
 from asyncbatch.powertools._processor import BasePartialProcessor
 from asyncbatch.powertools.exceptions import SQSBatchProcessingError
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = Log(__name__)
 
 _DEPRECATED: Final = (
     "The sqs_batch_processor decorator and PartialSQSProcessor class are now deprecated, "

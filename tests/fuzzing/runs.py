@@ -213,8 +213,8 @@ class _Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record)
-        text.encode()
         self._texts.append(text)
+        text.encode()
 
 
 @contextlib.contextmanager

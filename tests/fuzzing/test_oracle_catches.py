@@ -135,7 +135,7 @@ TEXTS = {
         _failure_texts.encodable,
         "text.isascii()",
         "True",
-        "not an error of ours: UnicodeEncodeError",
+        "a text cannot be encoded",
     ),
     "an identifier is shown as a whole": (
         _report._shown,
