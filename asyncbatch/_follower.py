@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from functools import partial
 from operator import length_hint
 from typing import TYPE_CHECKING, Final, final
 
+from asyncbatch._contained import Contained
 from asyncbatch._ledger import FailureReason, Ledger
+from asyncbatch._raised import type_name
 from asyncbatch.limits import Limit, Verdict
 
 if TYPE_CHECKING:
     from asyncbatch._lanes import Lanes
-
-logger: Final = logging.getLogger("asyncbatch")
 
 _SUCCESS: Final = Verdict.SUCCESS  # a look-up less per record
 # Seconds between two looks at the clock. When one comes later than the next was due, the loop has stood still:
@@ -32,6 +31,7 @@ class Follower:
         current: Where it stands.
         ledger: Says when records started and ended, and why they failed.
         lanes: Say how many records are left to start.
+        contained: Takes what the limit raises.
         changed: Called with the old and the new limit when it has moved; None for nobody.
 
     Attributes:
@@ -40,6 +40,7 @@ class Follower:
 
     __slots__ = (
         "_changed",
+        "_contained",
         "_first_end",
         "_last_latency",
         "_last_start",
@@ -58,6 +59,8 @@ class Follower:
         current: int,
         ledger: Ledger,
         lanes: Lanes,
+        *,
+        contained: Contained,
         changed: Callable[[int, int], None] | None,
     ) -> None:
         self._limit = limit
@@ -66,6 +69,7 @@ class Follower:
         self._left: Callable[[], int] = (
             (lambda: lanes.left) if singles is None else partial(length_hint, singles)
         )
+        self._contained = contained
         self._changed = changed
         self._trusted = -math.inf  # samples that started before this are not
         self._late = math.inf  # when the next beat is late
@@ -119,7 +123,7 @@ class Follower:
         try:
             limit.observe(_SUCCESS, latency, in_flight)
             moved = limit.current != current
-        except Exception as error:  # noqa: BLE001 - records are not to suffer from a limit's mistake
+        except BaseException as error:  # noqa: BLE001 - records are not to suffer from a limit's mistake
             return self._blame(error)
         return self._follow() if moved else current
 
@@ -144,13 +148,15 @@ class Follower:
                 and self._limit.is_drop(failure.error)
             ):
                 verdict = Verdict.DROPPED
-        except Exception:  # nor from what its user says of drops
-            logger.exception("%s.is_drop raised: the failure counts as no drop", type(self._limit).__name__)
+        except BaseException as error:  # nor from what its user says of drops
+            name = f"{type_name(self._limit)}.is_drop"
+            if not self._contained.takes(name, ", and the failure counts as no drop", error):
+                raise
         if verdict is Verdict.DROPPED and self._is_overtaken(started, ended - started):
             verdict = Verdict.IGNORED
         try:
             self._limit.observe(verdict, ended - started, in_flight)
-        except Exception as error:  # noqa: BLE001 - records are not to suffer from a limit's mistake
+        except BaseException as error:  # noqa: BLE001 - records are not to suffer from a limit's mistake
             return self._blame(error)
         return self._follow()
 
@@ -166,15 +172,16 @@ class Follower:
         old = self.current
         try:
             self.current = current_of(self._limit)
-        except Exception as error:  # noqa: BLE001 - records are not to suffer from a limit's mistake
+        except BaseException as error:  # noqa: BLE001 - records are not to suffer from a limit's mistake
             return self._blame(error)
         if self._changed is not None and self.current != old:
             self._changed(old, self.current)
         return self.current
 
-    def _blame(self, error: Exception) -> int:
-        name = type(self._limit).__name__
-        logger.error("%s raised: the limit stays at %d", name, self.current, exc_info=error)
+    def _blame(self, error: BaseException) -> int:
+        name = type_name(self._limit)
+        if not self._contained.takes(name, f", and the limit stays at {self.current}", error):
+            raise error
         return self.current
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable, Hashable, Sequence
 from contextvars import copy_context
 from copy import copy
@@ -23,6 +22,7 @@ from asyncbatch._handlers import BoundHandler
 from asyncbatch._lanes import KeyFunction, Lanes, build_lanes, refuse_illegal
 from asyncbatch._ledger import Ledger, SkipReason
 from asyncbatch._lifespan import lifespan_state, open_state
+from asyncbatch._log import Log
 from asyncbatch._loop import (
     LIVES_ON_THE_LOOP,
     KeptLoop,
@@ -35,18 +35,19 @@ from asyncbatch._loop import (
     replace_loop,
     shutdown_loop,
 )
-from asyncbatch._options import Options
+from asyncbatch._options import DEFAULT_LIMIT, Options
 from asyncbatch._raised import in_lambda, type_name
 from asyncbatch._report import BatchReport, BatchResponse, RaiseOnFailure
-from asyncbatch._scheduler import Judge, Observer, Run, Threads
+from asyncbatch._scheduler import Judge, Run, Threads
 from asyncbatch._sources import Ordering
 
 if TYPE_CHECKING:
+    from asyncbatch._contained import Contained
     from asyncbatch._follower import Follower
-    from asyncbatch.hooks import Hook, HookEvent
+    from asyncbatch._hook_calls import HookCalls
     from asyncbatch.limits import Limit
 
-logger: Final = logging.getLogger("asyncbatch")
+logger: Final = Log("asyncbatch")
 
 
 @final
@@ -64,6 +65,8 @@ class Job:
     """
 
     __slots__ = (
+        "_contained",
+        "_hooks",
         "_lane_keys",
         "_lanes",
         "_time",
@@ -101,6 +104,8 @@ class Job:
         self.budget = budget
         self.left_behind = False
         self._time: Callable[[], float] = float
+        self._hooks: HookCalls | None = None
+        self._contained: Contained | None = None
         self._lanes: Lanes | None = None
         self._lane_keys: Sequence[Hashable] | None = None
 
@@ -116,10 +121,10 @@ class Job:
             self.stop_at = self.started + self.budget
         options, rules = self.options, self.batch.rules
         if options.hooks:
-            from asyncbatch.hooks import BatchStarted  # noqa: PLC0415 - only where somebody listens
+            from asyncbatch._hook_calls import HookCalls  # noqa: PLC0415 - only where somebody listens
 
-            source = None if rules is None else rules.source
-            tell(options.hooks, BatchStarted(source, len(self.batch.raws), options.limit))
+            self._hooks = HookCalls(options.hooks, self.batch, self.ledger, self._contain())
+            self._hooks.batch_started(self._limit())
         if rules is None or not self.batch.raws:
             return
         ordering: Ordering | KeyFunction = rules.ordering
@@ -148,15 +153,14 @@ class Job:
         Args:
             state: What the lifespan yielded.
         """
-        options, rules = self.options, self.batch.rules
+        options, rules, hooks = self.options, self.batch.rules, self._hooks
         assert rules is not None, "a batch with records has a source"  # noqa: S101 - narrows a type
         lanes = self._lanes
         assert lanes is not None, "begin has run"  # noqa: S101 - narrows a type
         concurrency = options.concurrency
         moving = None if isinstance(concurrency, int) else concurrency
-        limit = concurrency if isinstance(concurrency, int) else options.limit
+        limit = concurrency if isinstance(concurrency, int) else self._limit()
         threads = None if self.bound.threads is None else Threads(limit)
-        observer = _HookObserver(options.hooks, self.batch, self.ledger) if options.hooks else None
         self.run = Run(
             self.batch.raws,
             lanes,
@@ -165,27 +169,48 @@ class Job:
             rules.record_type,
             options,  # from here on without keywords: the interpreter makes an object from them slowly
             limit,
-            None if moving is None else self._follower(moving, limit, lanes, threads, observer),
+            None if moving is None else self._follower(moving, limit, lanes, threads),
             self.stop_at,
             threads,
-            observer,
+            hooks,
             self.judge,
         )
         return self.run
 
-    def _follower(
-        self, moving: Limit, limit: int, lanes: Lanes, threads: Threads | None, observer: Observer | None
-    ) -> Follower:
+    def _limit(self) -> int:
+        """Most records in flight, at first."""
+        concurrency = self.options.concurrency
+        if isinstance(concurrency, int):
+            return concurrency
+        try:
+            return self.options.limit
+        except BaseException as error:
+            name = type_name(concurrency)
+            if not self._contain().takes(name, f", and the limit is {DEFAULT_LIMIT}", error):
+                raise
+            return DEFAULT_LIMIT
+
+    def _contain(self) -> Contained:
+        """What takes the exceptions of hooks and limits."""
+        if self._contained is None:
+            from asyncbatch._contained import Contained  # noqa: PLC0415 - only where there are any
+
+            self._contained = Contained()
+        return self._contained
+
+    def _follower(self, moving: Limit, limit: int, lanes: Lanes, threads: Threads | None) -> Follower:
         """What follows a limit that moves."""
         from asyncbatch._follower import Follower  # noqa: PLC0415 - only where a limit moves
+
+        hooks = self._hooks
 
         def changed(old: int, new: int) -> None:
             if threads is not None:
                 threads.resize(new)
-            if observer is not None:
-                observer.limit_changed(old, new)
+            if hooks is not None:
+                hooks.limit_changed(old, new)
 
-        return Follower(moving, limit, self.ledger, lanes, changed)
+        return Follower(moving, limit, self.ledger, lanes, contained=self._contain(), changed=changed)
 
     async def state(self) -> tuple[bool, object]:
         """What the lifespan yielded; whether it opened in time."""
@@ -220,10 +245,12 @@ class Job:
         )
         if not report.all_succeeded:
             logger.warning("%s", report.summary())
-        if self.options.hooks:
-            from asyncbatch.hooks import BatchEnded  # noqa: PLC0415 - only where somebody listens
-
-            tell(self.options.hooks, BatchEnded(report))
+        try:
+            if self._hooks is not None:
+                self._hooks.batch_ended(report)
+        finally:
+            if self._contained is not None:
+                self._contained.tell_the_rest()
         return report
 
     def reply(self, left: SkipReason) -> BatchResponse:
@@ -233,6 +260,8 @@ class Job:
             and self.batch.window_state is None
             and not (self.options.hooks or self.ledger.failures)
         ):
+            if self._contained is not None:
+                self._contained.tell_the_rest()
             return {"batchItemFailures": []}
         return self.report(left).response()
 
@@ -244,7 +273,7 @@ class Job:
         """
         other = copy(self)
         self.batch = Batch(None, [], [], [], 0)
-        self.context = self.judge = self._lanes = self._lane_keys = None
+        self.context = self.judge = self._lanes = self._lane_keys = self._hooks = None
         if self.run is not None:
             self.run.let_go()
         return other
@@ -268,43 +297,6 @@ class Job:
             return chosen
         rules = self.batch.rules
         return "any" if rules is not None and rules.partial_responses_are_optional else "never"
-
-
-@final
-class _HookObserver(Observer):
-    """Turns what a run tells into hook events."""
-
-    def __init__(self, hooks: Sequence[Hook], batch: Batch, ledger: Ledger) -> None:
-        self._hooks = hooks
-        self._batch = batch
-        self._ledger = ledger
-
-    def started(self, position: int) -> None:
-        from asyncbatch.hooks import RecordStarted  # noqa: PLC0415 - only where somebody listens
-
-        tell(self._hooks, RecordStarted(position, self._batch.identifier(position)))
-
-    def ended(self, position: int) -> None:
-        from asyncbatch._outcomes import outcome_of  # noqa: PLC0415 - only where somebody listens
-        from asyncbatch.hooks import RecordEnded  # noqa: PLC0415 - only where somebody listens
-
-        succeeded = self._ledger.earned(position)
-        outcome = outcome_of(self._batch, self._ledger, position, succeeded=succeeded)
-        tell(self._hooks, RecordEnded(outcome))
-
-    def limit_changed(self, old: int, new: int) -> None:
-        from asyncbatch.hooks import LimitChanged  # noqa: PLC0415 - only where somebody listens
-
-        tell(self._hooks, LimitChanged(old, new))
-
-
-def tell(hooks: Sequence[Hook], event: HookEvent) -> None:
-    """Tell every hook; what one raises is logged and decides nothing."""
-    for hook in hooks:
-        try:
-            hook(event)
-        except Exception:  # a hook's trouble is its own
-            logger.exception("a hook raised on %s", type(event).__name__)
 
 
 # --- in the caller's loop -----------------------------------------------------------------------------

@@ -73,11 +73,21 @@ class Ledger:
     - ``failures``: what went wrong, by position; it outweighs a success;
     - ``skips``: why a record was held back, by position;
     - ``interrupt``: a Ctrl-C outside Lambda that a record's failure came with; it ends the run, which raises it;
+    - ``keeps_tracebacks``: whether failures keep theirs for now, because hooks will be shown them;
     - ``result``: the copy that `seal` takes. Whatever is written later, by a handler that does not end, counts
       for nothing.
     """
 
-    __slots__ = ("ended", "failures", "interrupt", "result", "skips", "started", "succeeded")
+    __slots__ = (
+        "ended",
+        "failures",
+        "interrupt",
+        "keeps_tracebacks",
+        "result",
+        "skips",
+        "started",
+        "succeeded",
+    )
 
     def __init__(self, size: int) -> None:
         self.succeeded: list[int] = [0] * size
@@ -86,6 +96,7 @@ class Ledger:
         self.failures: dict[int, Failure] = {}
         self.skips: dict[int, SkipReason] = {}
         self.interrupt: BaseException | None = None
+        self.keeps_tracebacks = False
         self.result: bytes | None = None
 
     def earned(self, position: int) -> bool:
@@ -117,7 +128,7 @@ class Ledger:
             if len(self.failures) < TRACED_FAILURES and reason is FailureReason.RAISED:
                 trace = trace_of(error)
         self.failures[position] = Failure(reason, error, message or reason.value, trace)
-        if error is not None:
+        if error is not None and not self.keeps_tracebacks:
             drop_tracebacks(error)
 
     def describe(self, error: BaseException, tell: Callable[[BaseException], str] = describe) -> str:
@@ -137,6 +148,13 @@ class Ledger:
         """Raise the Ctrl-C that was noted, if there was one."""
         if self.interrupt is not None:
             raise self.interrupt
+
+    def let_go_of_tracebacks(self) -> None:
+        """Cut all errors loose from the frames that they pin, also those that are still to come."""
+        self.keeps_tracebacks = False
+        for failure in list(self.failures.values()):  # a thread that was left behind may still add one
+            if failure.error is not None:
+                drop_tracebacks(failure.error)
 
     def skip(self, position: int, reason: SkipReason) -> None:
         """Note why a record will not be started; the first reason stands."""

@@ -46,7 +46,7 @@ class Failed:
             because a key function refused the record.
         ended: When its handler ended; None where it had not when the run returned.
         reason: What kind of failure it was.
-        error: What was raised, without its traceback; None where nothing was.
+        error: What was raised, without its traceback (hooks see it with it); None where nothing was.
         message: Type and text of the error, at most 1 KiB.
         trace: The calls from the handler to the error, at most 1 KiB; kept for the first ten failures of a run.
     """

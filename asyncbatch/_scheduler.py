@@ -108,11 +108,11 @@ Judge = Callable[[int, object], bool]
 class Observer:
     """What a run tells of its records; nobody looks by default, and then nothing is called."""
 
-    def started(self, position: int) -> None:
-        """A record's handler is about to start."""
+    def started(self, position: int, record: Any) -> None:
+        """A record's handler is about to start; called in the record's task."""
 
     def ended(self, position: int) -> None:
-        """A record's handler has ended; the ledger says how."""
+        """A record whose start was told has ended; the ledger says how. Called in the record's context."""
 
     def limit_changed(self, old: int, new: int) -> None:
         """The limit of records in flight has moved."""
@@ -129,9 +129,11 @@ class Run:
       as well, until the timer has passed them;
     - ``_unbegun``: positions whose tasks may not have had their first step, started before the last turn of
       the loop and since; where tasks start eagerly there are none;
+    - ``_contexts``: the context of every record in flight, by position, for the observer;
     - ``_task_options``: what the next task is made with; ``context`` is the last one's;
     - ``_handles``: what the loop will call: the deadline, the next slice, the next expiry, the next look at
       ``_unbegun``, and by position the next cancellation of a record that did not obey the last;
+    - ``_begins``: whether a record's task has something to do before its handler is called;
     - ``_admitting``: whether more may be started, now or when a lane moves up;
     - ``_cut_short``: whether it is over for the records in flight: the deadline, or an error;
     - ``_returned``: the position of the last record whose handler returned plainly; where its task ends, which is
@@ -164,8 +166,10 @@ class Run:
 
     __slots__ = (
         "_admitting",
+        "_begins",
         "_burst",
         "_context",
+        "_contexts",
         "_cut_short",
         "_eager",
         "_expiries",
@@ -243,6 +247,7 @@ class Run:
         self._observer = observer
         self._judge = judge
         self._eager = eager
+        self._begins = not eager or observer is not None
         self._burst = self._room = _BURST if eager else min(limit, _FIRST_BURST)
         self._admitting = True
         self._cut_short = False
@@ -256,6 +261,7 @@ class Run:
         self._settled: Callable[[], object] = _nothing
         self._live: dict[int, asyncio.Task[None]] = {}
         self._expiries: deque[tuple[float, int]] = deque()
+        self._contexts: dict[int, Context] = {}
         self._unbegun: tuple[list[int], list[int]] = _NONE_UNBEGUN if eager else ([], [])
         self._handles: dict[str | int, asyncio.Handle] = {}
         # Passed as a whole: keywords one by one would be packed anew for every record.
@@ -351,6 +357,8 @@ class Run:
         Returns:
             What stopped the run: a cancellation, an interrupt, or an error of our own.
         """
+        if self._contexts:
+            self._tell_of_stragglers()
         self.over = True
         self._tell_success = None  # it may be a method of this object: a cycle
         self._task_options.clear()  # it holds the context of the last record
@@ -375,6 +383,7 @@ class Run:
         self._handler = _nowhere
         self._judge = None if self._judge is None else _never
         self._observer = self._follower = self._threads = self._trouble = None
+        self._contexts = {}
         self._lanes = self._context = None  # type: ignore[assignment]  # nothing starts any more
 
     @property
@@ -544,9 +553,12 @@ class Run:
                     if returned and not task.cancelling():
                         succeeded[position] = 1
                         if tell_success is not None:
-                            tell_success(position, True)  # noqa: FBT003 - once per record
+                            if prepare is None:
+                                tell_success(position, True)  # noqa: FBT003 - once per record
+                            else:
+                                own.run(tell_success, position, True)  # noqa: FBT003 - once per record
                     else:
-                        self._did_not_succeed(position)
+                        own.run(self._did_not_succeed, position)
                     continue
                 live[position] = task
                 if not eager:
@@ -587,13 +599,14 @@ class Run:
         for position in sorted(self._live.keys() & due):
             if self._live[position].done():
                 self._ledger.fail(position, FailureReason.CANCELLED, None, _CANCELLED)
+                self._contexts.pop(position, None)  # nobody was told of a start
                 self._settle(position)
         if younger and self._live:
             self._expect_begin()
 
     def _prepare(self, position: int, context: Context) -> None:
         if self._observer is not None:
-            context.run(self._observer.started, position)
+            self._contexts[position] = context
         if self._threads is not None:
             begin = partial(self._arm, position)
             context.run(threaded_record.set, ThreadedRecord(self._threads, begin))
@@ -604,7 +617,7 @@ class Run:
         """Run one record's handler to its end. *Everything* is caught here: one record's trouble is its own."""
         try:
             try:
-                if (self._eager or self._may_begin(position)) and (
+                if (not self._begins or self._begin(position, record)) and (
                     self._reader is None or self._has_valid_payload(position, record)
                 ):
                     result = await self._handler(record)
@@ -623,20 +636,25 @@ class Run:
             self._live.pop(position, None)
             self.stop(error)
 
-    def _may_begin(self, position: int) -> bool:
-        """Whether a task that was not started eagerly may do its work now that its turn has come."""
-        now = self._time()
-        if self._stop_at is not None and now >= self._stop_at:
-            reason = SkipReason.DEADLINE
-        elif not self._admitting and self._left is SkipReason.STOPPED:
-            reason = SkipReason.STOPPED
-        elif not self._lanes.allows(position):
-            reason = SkipReason.BATCH_HALTED
-        else:
-            return True
-        self._ledger.started[position] = None
-        self._ledger.skip(position, reason)
-        return False
+    def _begin(self, position: int, record: Any) -> bool:
+        """Tell the observer of a record's start; not where it may not start after all, which this returns."""
+        reason = None if self._eager else self._held_back(position)
+        if reason is not None:
+            self._ledger.started[position] = None
+            self._ledger.skip(position, reason)
+            self._contexts.pop(position, None)  # nobody is told of its end
+            return False
+        if self._observer is not None:
+            self._observer.started(position, record)
+        return True
+
+    def _held_back(self, position: int) -> SkipReason | None:
+        """Why a task that was not started eagerly may not do its work now that its turn has come."""
+        if self._stop_at is not None and self._time() >= self._stop_at:
+            return SkipReason.DEADLINE
+        if not self._admitting and self._left is SkipReason.STOPPED:
+            return SkipReason.STOPPED
+        return None if self._lanes.allows(position) else SkipReason.BATCH_HALTED
 
     def _failed(self, position: int, error: BaseException) -> None:
         kind = type(error)  # `isinstance` would ask the error's own class
@@ -719,8 +737,19 @@ class Run:
     def _tell_all(self, position: int, succeeded: bool) -> None:  # noqa: FBT001 - once per record
         """Let the lanes and the observer know how a record ended: its lane moves up or halts."""
         self._lanes.settle(position, succeeded)
-        if self._observer is not None:
+        if self._observer is not None and self._contexts.pop(position, None) is not None:
             self._observer.ended(position)
+
+    def _tell_of_stragglers(self) -> None:
+        """Let the observer know of records whose start was told and that did not end."""
+        for position, context in self._contexts.items():
+            if self._observer is not None and self._ledger.started[position] is not None:
+                try:
+                    context.run(self._observer.ended, position)
+                except BaseException as error:  # noqa: BLE001 - an interrupt, raised at the end
+                    if self._trouble is None:
+                        self._trouble = error
+        self._contexts.clear()
 
     # --- record timeouts: one timer for all -----------------------------------------------------------
 

@@ -17,7 +17,7 @@ from fates import Body, Fate
 
 from asyncbatch import BatchEngine, EventSource, FailureScope, Ordering, SequenceOrderError
 from asyncbatch._loop import _buried, discard_loop, kept_loop
-from asyncbatch._scheduler import CAN_START_EAGERLY
+from asyncbatch._scheduler import CAN_START_EAGERLY, Run
 from asyncbatch.hooks import LimitChanged, RecordEnded, RecordStarted
 from asyncbatch.testing import (
     LambdaContext,
@@ -183,7 +183,7 @@ class Seen:
     """The identifiers that the reply names; None where the whole batch is to be retried."""
     next_batch_succeeded: bool = True
     followed: list[tuple[str, int]] = field(default_factory=list)
-    """Where the limit moves: ("admit", position), ("ended", position), ("limit", limit), in order, from hooks."""
+    """Where the limit moves: ("admit", position), ("ended", position), ("limit", limit), in order."""
     limits: list[tuple[int, int]] = field(default_factory=list)
     """(entries of the log before it, limit)."""
     took: float = 0.0
@@ -277,9 +277,11 @@ class World:
     def hook(self, event) -> None:
         match event:
             case RecordStarted(position=position):
-                self.seen.followed.append(("admit", position))
+                if _mark.get() != "the caller's":
+                    self.seen.strange_contexts.add(position)
             case RecordEnded(outcome=outcome):
-                self.seen.followed.append(("ended", outcome.position))
+                if _mark.get() != outcome.position:
+                    self.seen.strange_contexts.add(outcome.position)
             case LimitChanged(new=new):
                 self.seen.followed.append(("limit", new))
                 self.seen.limits.append((len(self.seen.log), new))
@@ -393,6 +395,23 @@ def _virtual_loop(seed, troubles):
     return loop
 
 
+@contextlib.contextmanager
+def _places_are_noted(seen):
+    """Note when a record takes a place and gives it up; where tasks start later than that no hook tells."""
+    prepare, tell_all = Run._prepare, Run._tell_all
+
+    def takes_a_place(run, position, context):
+        seen.followed.append(("admit", position))
+        prepare(run, position, context)
+
+    def gives_it_up(run, position, succeeded):
+        seen.followed.append(("ended", position))
+        tell_all(run, position, succeeded)
+
+    with mock.patch.object(Run, "_prepare", takes_a_place), mock.patch.object(Run, "_tell_all", gives_it_up):
+        yield
+
+
 def live_through(case: Case) -> Seen:
     """Run a case and return what was seen."""
     event = case.event()
@@ -410,10 +429,9 @@ def live_through(case: Case) -> Seen:
     )
     token = _mark.set("the caller's")
     try:
-        if case.in_own_loop:
-            _live_in_own_loop(case, event, world, engine)
-        else:
-            _live_in_callers_loop(case, event, world, engine)
+        with _places_are_noted(world.seen) if case.moves else contextlib.nullcontext():
+            live = _live_in_own_loop if case.in_own_loop else _live_in_callers_loop
+            live(case, event, world, engine)
     finally:
         _mark.reset(token)
     _read_report(world.seen)

@@ -347,8 +347,9 @@ def test_hooks_that_raise_decide_nothing_and_are_logged(caplog):
 
     report = BatchEngine(hooks=[hook]).run(EVENT, fine)
     assert report.all_succeeded
-    for name in ("BatchStarted", "RecordStarted", "RecordEnded", "BatchEnded"):
-        assert f"a hook raised on {name}" in caplog.text
+    (first, rest) = caplog.messages
+    assert "hook) raised on BatchStarted: RuntimeError: BatchStarted (test_engine.py:" in first
+    assert rest.endswith(f"hook) raised {2 * len(EVENT['Records']) + 1} more")
 
 
 def test_hooks_are_told_of_empty_batches():

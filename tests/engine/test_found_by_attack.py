@@ -369,19 +369,6 @@ def test_hooks_do_not_see_the_context_variables_of_other_records():
     assert seen == [None] * 4
 
 
-@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
-def test_a_record_whose_start_a_hook_prevented_is_not_said_to_be_running(monkeypatch, error):
-    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "orders")
-
-    def hook(happened):
-        if isinstance(happened, RecordStarted) and happened.position == 1:
-            raise error
-
-    report = BatchEngine(hooks=[hook]).run(event(3), fine)
-    assert report.still_running == ()
-    assert [each.reason for each in report.outcomes[1:]] == [SkipReason.STOPPED] * 2  # 0 may have run
-
-
 def test_an_interrupt_in_the_grace_is_raised_again_after_the_tidy_up():
     def interrupt():
         raise KeyboardInterrupt

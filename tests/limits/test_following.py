@@ -300,7 +300,7 @@ def test_a_limit_that_cannot_be_read_any_more_costs_no_record(fails, caplog):
     with caplog.at_level(logging.ERROR):
         report = process(BatchEngine(concurrency=Moody()), handler, 6)
     assert len(report.succeeded) == (0 if fails else 6)
-    assert "Moody raised: the limit stays at 2" in caplog.text
+    assert "Moody raised, and the limit stays at 2: RuntimeError: mine" in caplog.text
 
 
 @pytest.mark.parametrize("where", ["observe", "is_drop", "current"])
