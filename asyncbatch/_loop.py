@@ -26,9 +26,10 @@ from typing import Any, Final, TypeVar, final
 from weakref import WeakSet
 
 from asyncbatch._errors import RunningLoopError
+from asyncbatch._failure_texts import describe
 from asyncbatch._lifespan import close_lifespans, forget_lifespans, made_by_lifespan
 from asyncbatch._log import Log
-from asyncbatch._raised import in_lambda, type_name
+from asyncbatch._raised import in_lambda, is_ctrl_c, type_name
 from asyncbatch._scheduler import clock_of
 
 T = TypeVar("T")
@@ -105,6 +106,8 @@ class KeptLoop:
     def __init__(self, adopted: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop: Final = asyncio.new_event_loop() if adopted is None else adopted
         self.adopted: Final = adopted is not None
+        if adopted is None:
+            self.loop.set_exception_handler(_tell_of_error)
         self.time: Final = clock_of(self.loop)
         # Async generators that were begun and not finished. Asyncio closes one when it is collected, in a task on
         # this loop: in a later invocation. Its `shutdown_asyncgens` spares none, and a lifespan is one.
@@ -379,6 +382,23 @@ def _take_turns(loop: asyncio.AbstractEventLoop, stop: Callable[[], None], turn:
         stop()
     else:
         loop.call_soon(_take_turns, loop, stop, turn + 1)
+
+
+def _tell_of_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Let asyncio log what no task holds, a callback's exception for one.
+
+    What a log handler raises then would end the event loop under the records in flight. Lambda's own raises at
+    text that UTF-8 cannot hold, and an exception's text may be such.
+    """
+    try:
+        loop.default_exception_handler(context)
+    except BaseException as raised:
+        if is_ctrl_c(raised):
+            raise
+    else:
+        return
+    error = context.get("exception")
+    logger.error("%s%s", context.get("message"), "" if error is None else f": {describe(error)}")
 
 
 async def _turns(number: int) -> None:

@@ -169,13 +169,37 @@ def test_the_drop_in_replies_too(raising: Handler, is_async: bool, is_fifo: bool
     own_logger: Any = logging.getLogger("the user's")
     reply: Any
     if is_async:
-        processor = AsyncBatchProcessor(EventType.SQS, logger=own_logger)
-        reply = async_process_partial_response(event, waiting, processor, LambdaContext(60))
+        batch = AsyncBatchProcessor(EventType.SQS, logger=own_logger)
+        reply = async_process_partial_response(event, waiting, batch, LambdaContext(60))
     else:
         processor = BatchProcessor(EventType.SQS, logger=own_logger)
         reply = process_partial_response(event, plain, processor, LambdaContext(60))
     assert reply == {"batchItemFailures": [{"itemIdentifier": event["Records"][1]["messageId"]}]}
     assert raising.lines
+
+
+def test_what_asyncio_logs_of_a_callback_ends_no_loop(raising: Handler) -> None:
+    """Asyncio's logger has no handler of its own: in Lambda it is the runtime's."""
+
+    def callback() -> None:
+        raise ValueError(HALF)
+
+    async def leaves_a_callback(record: Any) -> None:
+        asyncio.get_running_loop().call_soon(callback)
+        await asyncio.sleep(0.01)
+        await fail_on_bad(record)
+
+    event = sqs_event(["good", "bad", "good"])
+    handler = batch_handler(leaves_a_callback)
+    handler({"Records": []})  # makes the loop, which asyncio logs too
+    asyncio_log = logging.getLogger("asyncio")
+    asyncio_log.addHandler(raising)
+    try:
+        reply = handler(event)
+    finally:
+        asyncio_log.removeHandler(raising)
+    assert reply == {"batchItemFailures": [{"itemIdentifier": event["Records"][1]["messageId"]}]}
+    assert any(line.startswith("Exception in callback ") for line in raising.lines)
 
 
 # --- the logger itself ------------------------------------------------------------------------------------
