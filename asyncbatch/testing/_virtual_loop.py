@@ -361,7 +361,9 @@ _LOOK: Final = Run._beat  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] 
 
 
 def _is_look(timer: Any) -> bool:
-    return getattr(timer._callback, "__func__", None) is _LOOK  # noqa: SLF001 - there is no other mark
+    """Whether a timer belongs to such a look: a run gives it to a method of its own to be called."""
+    given = timer._args  # noqa: SLF001 - there is no other mark
+    return bool(given) and getattr(getattr(given[0], "func", None), "__func__", None) is _LOOK
 
 
 def _describe(task: asyncio.Task[Any]) -> str:
