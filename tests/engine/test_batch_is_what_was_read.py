@@ -366,7 +366,7 @@ CHANGES: dict[str, Change] = {
     "nothing": lambda event, own: None,
     "forget the record": _forget,
     "take the first one's place": _take_the_first_ones_place,
-    "delete": _every_place(lambda part, name, number: part.pop(name)),
+    "delete": _every_place(lambda part, name, number: part.pop(name, None)),
     "one for all": _every_place(lambda part, name, number: part.update({name: "x"})),
     "each another": _every_place(lambda part, name, number: part.update({name: str(100 - number)})),
     "no text": _every_place(lambda part, name, number: part.update({name: [number]})),
