@@ -71,13 +71,15 @@ def middleware(run: Callable[..., Any]) -> Middleware:
 
 
 def _invalid_argument() -> type[Exception]:
-    module = "middleware_factory.exceptions"
+    module = "aws_lambda_powertools.middleware_factory.exceptions"
     return peers_own(module, "MiddlewareInvalidArgumentError", MiddlewareInvalidArgumentError)
 
 
 def deprecation_warning() -> type[Warning]:
     """The class of the warnings of the deprecated decorators."""
-    return peers_own("warnings", "PowertoolsDeprecationWarning", PowertoolsDeprecationWarning)
+    return peers_own(
+        "aws_lambda_powertools.warnings", "PowertoolsDeprecationWarning", PowertoolsDeprecationWarning
+    )
 
 
 def _subsegment(name: str) -> AbstractContextManager[Any]:

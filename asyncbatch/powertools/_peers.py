@@ -16,9 +16,9 @@ def peers_own(module: str, name: str, own: T) -> T:
     """What Powertools has under a name, if the program has loaded it; else our own.
 
     Args:
-        module: The module, below ``aws_lambda_powertools``.
+        module: The module's whole name.
         name: The name in it.
         own: What stands in for it.
     """
-    found: T = getattr(sys.modules.get(f"aws_lambda_powertools.{module}"), name, own)
+    found: T = getattr(sys.modules.get(module), name, own)
     return found

@@ -223,6 +223,7 @@ def _go_on(processor: Processor, stop_at: float | None, tally: Tally, entries: l
 def _unearned(processor: Processor, tally: Tally, position: int, entry: Any) -> Entry:
     """The entry of a record that did not succeed; a success that was claimed with work undone is taken back."""
     if not claims_success(entry):
+        tally.note(position, entry)
         return entry  # type: ignore[no-any-return]  # whatever an overridden method gave
     tally.ledger.fail(position, *_refusal(entry))
     _withdraw(processor.success_messages, tally.records[position])
@@ -299,6 +300,7 @@ def run_concurrently(processor: Processor, turn: Turn, records: Sequence[Any]) -
         ) or earned(entry):
             return True
         tally.ledger.fail(position, *_refusal(entry))
+        tally.note(position, entry)
         return False
 
     handler = BoundHandler(processor._async_process_record)
@@ -367,6 +369,7 @@ def _tell_unprocessed(processor: Processor, tally: Tally, position: int) -> Entr
         error = (TypeError if refused else RecordNotProcessedError)(_explained(failure, skip))
         exception = type(error), error, None
     entry: Entry = processor._tell_failure_(tally.records[position], exception)
+    tally.note(position, entry)
     return entry
 
 

@@ -199,7 +199,7 @@ class BasePartialProcessor(ABC):
             records: Any = using.records
             if type(records) is not list:
                 using.records = records = list(records)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-            return run(using, turn, records)  # pyright: ignore[reportUnknownArgumentType]
+            return run(using, turn, [*records])  # the caller and handlers may change theirs meanwhile
         except BaseException as error:
             if len(turn.tallies) == begun:
                 turn.refusal = error

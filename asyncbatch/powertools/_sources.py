@@ -7,6 +7,7 @@ tests pass with records of two fields, and raises when such a record has failed.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from enum import Enum
 from typing import Any, Final, final
 
@@ -29,7 +30,7 @@ class EventType(Enum):
 EventType.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 # What a malformed record makes the table's functions raise.
-_MALFORMED: Final = (KeyError, TypeError, AttributeError, ValueError, StopIteration, IndexError)
+MALFORMED: Final = (KeyError, TypeError, AttributeError, ValueError, StopIteration, IndexError)
 
 
 def hashable(identifier: Any) -> Hashable:
@@ -87,7 +88,7 @@ def batch_of(
     try:
         distinct = set(names)
         sound = "" not in distinct and (rules.are_sound is None or rules.are_sound(names, keys))
-    except _MALFORMED:
+    except MALFORMED:
         sound = False
     if not sound:
         names = [OddName(name, rules.identifier(name)) for name in names]
@@ -98,31 +99,26 @@ def batch_of(
 # --- the rows -----------------------------------------------------------------------------------------
 
 
-def _lenient_column(
-    read: Callable[[Sequence[RawRecord]], Sequence[Hashable]],
-) -> Callable[[Sequence[RawRecord]], Sequence[Hashable]]:
-    """The same of each record, with None where the record lacks what is looked for."""
-
-    def lenient(raws: Sequence[RawRecord]) -> Sequence[Hashable]:
-        try:
-            return read(raws)
-        except _MALFORMED:
-            return [_one_of(read, raw) for raw in raws]
-
-    return lenient
+def read_each(rules: SourceRules, raws: Sequence[RawRecord]) -> tuple[list[Hashable], list[Hashable]]:
+    """Names and keys of records that cannot all be read: None where a record lacks what is looked for."""
+    keys = rules.keys
+    return (
+        [_one_of(rules.names, raw) for raw in raws],
+        [] if keys is None else [_one_of(keys, raw) for raw in raws],
+    )
 
 
 def _one_of(read: Callable[[Sequence[RawRecord]], Sequence[Hashable]], raw: RawRecord) -> Hashable:
     try:
         return read([raw])[0]
-    except _MALFORMED:
+    except MALFORMED:
         return None
 
 
 def _hashable_keys(
     read: Callable[[Sequence[RawRecord]], Sequence[Hashable]],
 ) -> Callable[[Sequence[RawRecord]], Sequence[Hashable]]:
-    """The same, raising for keys that cannot be looked up as well."""
+    """The same keys, raising also for one that cannot be looked up."""
 
     def keys(raws: Sequence[RawRecord]) -> Sequence[Hashable]:
         found = read(raws)
@@ -138,7 +134,7 @@ def _of_name(tell: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def lenient(name: Any) -> Any:
         try:
             return tell(name.read if type(name) is OddName else name)
-        except _MALFORMED:
+        except MALFORMED:
             return None
 
     return lenient
@@ -146,21 +142,36 @@ def _of_name(tell: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def message_group(raw: Any) -> str | None:
     """The message group of an SQS record; None where it has none that can be a key."""
-    try:  # not by the wrapper above, which asks all records before it asks each
+    try:  # not by a wrapper: every record is asked
         group: str | None = raw["attributes"]["MessageGroupId"] or None
         hash(group)
-    except _MALFORMED:
+    except MALFORMED:
         return None
     return group
 
 
 def _groups(raws: Sequence[RawRecord]) -> list[Hashable]:
     """The message groups; a record without one shares it with no other."""
+    with suppress(*MALFORMED):
+        groups: list[Hashable] = [raw["attributes"]["MessageGroupId"] for raw in raws]
+        if set(map(type, groups)) == {str} and all(groups):  # the usual case
+            return groups
     return [message_group(raw) or object() for raw in raws]
 
 
 def _positions(raws: Sequence[RawRecord]) -> Sequence[Hashable]:
     return range(len(raws))
+
+
+def _positions_and_handles(raws: Sequence[RawRecord]) -> list[Hashable]:
+    return [(at, _field(raw, "messageId"), _field(raw, "receiptHandle")) for at, raw in enumerate(raws)]
+
+
+def _field(raw: RawRecord, name: str) -> Any:
+    try:
+        return raw[name]
+    except MALFORMED:
+        return None
 
 
 def _are_texts(names: Sequence[Hashable], _: Sequence[Hashable]) -> bool:
@@ -186,8 +197,7 @@ def _lenient_row(source: EventSource) -> SourceRules:
 
     keys = rules.keys if rules.ordering is Ordering.BY_KEY else None
     return rules._replace(
-        names=_lenient_column(rules.names),
-        keys=None if keys is None else _lenient_column(_hashable_keys(keys)),
+        keys=None if keys is None else _hashable_keys(keys),
         are_sound=_are_texts if rules.partition is None else rules.are_sound,
         identifier=_of_name(identifier),
         partition=None if rules.partition is None else _of_name(partition),
@@ -234,6 +244,14 @@ FIFO_BATCH: Final = FIFO_GROUPS._replace(keys=None, ordering=Ordering.SEQUENTIAL
 UNREPORTED: Final = ROWS[EventType.SQS]._replace(names=_positions, are_sound=None)
 """Records of a processor that has no event type, and reports on its own."""
 
+DELETED: Final = UNREPORTED._replace(names=_positions_and_handles)
+"""Messages that are deleted one by one: each is named by its position, its identifier and its receipt handle."""
+
+
+def queue_arn(raws: Sequence[Any]) -> Any:
+    """The ARN of the first record's queue, which is that of all; None where it has none."""
+    return _field(raws[0], "eventSourceARN") if raws else None
+
 
 def is_from_fifo_queue(raws: Sequence[Any]) -> bool:
     """Whether records come from an SQS FIFO queue, told by the ARN of the first; an event has one source.
@@ -242,5 +260,5 @@ def is_from_fifo_queue(raws: Sequence[Any]) -> bool:
     """
     try:
         return queue_source(raws[0]["eventSourceARN"]) is EventSource.SQS_FIFO
-    except _MALFORMED:
+    except MALFORMED:
         return False

@@ -7,18 +7,20 @@ its own, so that neither loses a failure of the other.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from threading import get_ident
-from typing import Any, final
+from typing import Any, Final, final
 
 from asyncbatch._events import Batch
 from asyncbatch._ledger import Ledger, SkipReason
 from asyncbatch._records import ItemIdentifier
 from asyncbatch._report import BatchReport
 from asyncbatch._sources import Redelivery, SourceRules, is_object
-from asyncbatch.powertools._sources import batch_of, hashable, is_usable
+from asyncbatch.powertools._sources import MALFORMED, batch_of, hashable, is_usable, read_each
 from asyncbatch.powertools.exceptions import UnreportableRecordError
 from asyncbatch.powertools.types import PartialItemFailures
+
+_USUAL: Final = 3  # the length of an entry
 
 
 @final
@@ -81,6 +83,10 @@ class Turn:
         """Whether more records did not succeed than the number that the processor has noted."""
         return sum(tally.succeeded.count(0) for tally in self.tallies) > noted
 
+    def identifiers_read(self) -> dict[int, ItemIdentifier]:
+        """How a reply names the records; see `Tally.identifiers_read`."""
+        return {key: identifier for tally in self.tallies for key, identifier in tally.identifiers_read()}
+
     def entries(self, collected: Sequence[PartialItemFailures]) -> list[PartialItemFailures]:
         """The reply's entries: the records that did not succeed, in batch position, each once.
 
@@ -109,8 +115,8 @@ class Turn:
     def _in_order(self, entries: dict[Hashable, ItemIdentifier]) -> dict[Hashable, ItemIdentifier]:
         places: dict[Hashable, int] = {}
         for tally in self.tallies:
-            for name in tally.batch.names:
-                places.setdefault(name, len(places))
+            for position in range(len(tally.records)):
+                places.setdefault(hashable(tally.batch.identifier(position)), len(places))
         return {
             name: entries[name] for name in sorted(entries, key=lambda each: places.get(each, len(places)))
         }
@@ -125,18 +131,26 @@ class Tally:
         records: The raw records; a list that nobody else has.
 
     Attributes:
+        names: The records' names as they were read; odd ones not made hashable yet.
+        keys: What orders the records, as it was read; empty where nothing does.
         marks: 1 for every record that has succeeded so far, for a run that writes no more than that into a ledger.
     """
 
-    __slots__ = ("_batch", "_keys", "_ledger", "_names", "marks", "records", "rules")
+    __slots__ = ("_batch", "_ledger", "_messages", "keys", "marks", "names", "records", "rules")
 
     def __init__(self, rules: SourceRules, records: Sequence[Any]) -> None:
         self.rules = rules
         self.records = records
         # Handlers may change the records: what is decided later is told from what is read here.
-        self._names = rules.names(records)
-        self._keys = () if rules.keys is None else rules.keys(records)
+        self.keys: Sequence[Hashable] = ()
+        try:
+            self.names = rules.names(records)
+            if rules.keys is not None:
+                self.keys = rules.keys(records)
+        except MALFORMED:
+            self.names, self.keys = read_each(rules, records)
         self.marks = [0] * len(records)
+        self._messages: dict[int, Any] | None = None
         self._ledger: Ledger | None = None
         self._batch: Batch | None = None
 
@@ -144,7 +158,7 @@ class Tally:
     def batch(self) -> Batch:
         """The records, named where they can be."""
         if self._batch is None:
-            self._batch = batch_of(self.rules, self.records, self._names, self._keys)
+            self._batch = batch_of(self.rules, self.records, self.names, self.keys)
         return self._batch
 
     @property
@@ -173,6 +187,33 @@ class Tally:
     def succeeded(self) -> bytes:
         """1 for every record that succeeded."""
         return self.ledger.seal(SkipReason.DEADLINE)
+
+    def keys_by_record(self) -> dict[int, Hashable]:
+        """What orders the records, by the `id` of each raw record."""
+        return dict(
+            zip(map(id, self.records), self.keys, strict=False)
+        )  # there are none where nothing orders them
+
+    def note(self, position: int, entry: Any) -> None:
+        """Keep what stands for a record that failed: the last item of its entry, as `failure_handler` makes it."""
+        if issubclass(type(entry), tuple) and len(entry) == _USUAL:
+            if self._messages is None:
+                self._messages = {}
+            self._messages[position] = entry[-1]
+
+    def identifiers_read(self) -> Iterator[tuple[int, ItemIdentifier]]:
+        """How a reply names the records that can be named, as it was read.
+
+        Yields:
+            The `id` of a raw record, or of what stands for one that failed, and its identifier.
+        """
+        identifier: Any
+        for position, raw in enumerate(self.records):
+            identifier = self.batch.identifier(position)
+            if identifier is not None:
+                yield id(raw), identifier
+                if self._messages and position in self._messages:
+                    yield id(self._messages[position]), identifier
 
     def unsuccessful(self, found: int) -> dict[Hashable, ItemIdentifier]:
         """The identifiers of the records that did not succeed, each once.

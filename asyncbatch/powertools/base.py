@@ -7,6 +7,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from threading import get_ident
 from types import CoroutineType
 from typing import Any, ClassVar, Final, Self
@@ -205,30 +206,41 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         return bool(self.model) and hasattr(message, "model_validate")
 
     def _collect_sqs_failures(self) -> list[PartialItemFailures]:
-        return [
-            {"itemIdentifier": each.messageId if self._is_model_(each) else each.message_id}
-            for each in self.fail_messages
-        ]
+        return self._named_(lambda each: each.messageId if self._is_model_(each) else each.message_id)
 
     def _collect_kinesis_failures(self) -> list[PartialItemFailures]:
-        return [
-            {"itemIdentifier": part.sequenceNumber if self._is_model_(each) else part.sequence_number}
-            for each in self.fail_messages
-            for part in [each.kinesis]
-        ]
+        return self._named_(
+            lambda each: (
+                each.kinesis.sequenceNumber if self._is_model_(each) else each.kinesis.sequence_number
+            )
+        )
 
     def _collect_dynamodb_failures(self) -> list[PartialItemFailures]:
-        return [
-            {"itemIdentifier": part.SequenceNumber if self._is_model_(each) else part.sequence_number}
-            for each in self.fail_messages
-            for part in [each.dynamodb]
-        ]
+        return self._named_(
+            lambda each: (
+                each.dynamodb.SequenceNumber if self._is_model_(each) else each.dynamodb.sequence_number
+            )
+        )
 
     def _collect_kafka_failures(self) -> list[PartialItemFailures]:
-        return [
-            {"itemIdentifier": {"partition": f"{each.topic}-{each.partition}", "offset": each.offset}}
-            for each in self.fail_messages
-        ]
+        return self._named_(
+            lambda each: {"partition": f"{each.topic}-{each.partition}", "offset": each.offset}
+        )
+
+    def _named_(self, tell: Callable[[Any], Any]) -> list[PartialItemFailures]:
+        """An identifier for each of the failures: as it was read before a handler could change it.
+
+        Args:
+            tell: Asks a message itself, where nothing was read: it is no record of a run, or only its model makes
+                an identifier for it.
+        """
+        read = {} if self._turn_ is None else self._turn_.identifiers_read()
+
+        def name(message: Any) -> Any:
+            raw = message if id(message) in read else getattr(message, "raw_event", None)
+            return read[id(raw)] if id(raw) in read else tell(message)
+
+        return [{"itemIdentifier": name(each)} for each in self.fail_messages]
 
     # --- records as the handler gets them -------------------------------------------------------------
 
@@ -346,8 +358,9 @@ class BasePartialBatchProcessor(BasePartialProcessor):
 
     def _begin_run_(self, records: Sequence[Any]) -> SourceRules:
         self._choose_conversion_()
-        makers = [getattr(getattr(self, name), "__func__", None) for name in _MAKE_ENTRIES]
-        self._own_entries_ = self._OURS_.issuperset(makers)
+        # Methods are looked up in the class: to bind them would take longer, and be paid per batch.
+        makers, replaced = _makers_of(type(self)), vars(self).keys()
+        self._own_entries_ = self._OURS_.issuperset(makers) and replaced.isdisjoint(_MAKE_ENTRIES)
         if not callable(self.handler) and self._OURS_.issuperset(makers[:2]):
             raise InvalidHandlerError(f"{self.handler!r:.50}", "it is not callable", "Pass a function.")
         return self._rules_(records)
@@ -414,6 +427,7 @@ _MAKE_ENTRIES: Final = (
     "success_handler",
     "failure_handler",
 )
+_makers_of: Final[Callable[[object], tuple[Any, ...]]] = attrgetter(*_MAKE_ENTRIES)
 _THREADS: Final = 64  # whose last responses are kept, for as long as they may take to ask
 
 _new_view: Final[Callable[[type[Any]], Any]] = object.__new__

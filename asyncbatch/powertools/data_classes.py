@@ -7,6 +7,7 @@ asyncbatch's other records they take new attributes, and ``str`` shows their pro
 from __future__ import annotations
 
 import json
+import sys
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -138,7 +139,7 @@ class KafkaEventRecord(_DataClass, KafkaRecord[Any], keep="key"):  # type: ignor
 
 # Where Powertools has the class that each stands in for.
 _PEERS: Final[dict[Any, tuple[str, str]]] = {
-    kind: (f"utilities.data_classes.{module}", kind.__name__)
+    kind: (f"aws_lambda_powertools.utilities.data_classes.{module}", kind.__name__)
     for kind, module in (
         (SQSRecord, "sqs_event"),
         (KinesisStreamRecord, "kinesis_stream_event"),
@@ -155,7 +156,7 @@ def in_use(kind: Any) -> Any:
         kind: One of these classes; anything else is given back as it is.
     """
     place = _PEERS.get(kind)
-    return kind if place is None else peers_own(*place, kind)
+    return kind if place is None or place[0] not in sys.modules else peers_own(*place, kind)
 
 
 __all__ = ["DynamoDBRecord", "KafkaEventRecord", "KinesisStreamRecord", "SQSRecord"]

@@ -14,10 +14,12 @@ from typing import Any, Final
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch._log import Log
 from asyncbatch._raised import type_name
+from asyncbatch._sources import SourceRules
 from asyncbatch._sqs import BATCH_LIMIT, delete_messages
 from asyncbatch.powertools._middleware import middleware
 from asyncbatch.powertools._processing import finish, finish_async, is_interrupt, run_to_end
 from asyncbatch.powertools._processor import BasePartialProcessor
+from asyncbatch.powertools._sources import DELETED, queue_arn
 from asyncbatch.powertools.exceptions import SQSBatchProcessingError
 
 logger: Final = Log(__name__)
@@ -71,8 +73,14 @@ class PartialSQSProcessor(BasePartialProcessor):
         self.client: Any = None
         self.max_message_batch = BATCH_LIMIT
         self._boto3_session = boto3_session
+        self._queue_arn_: Any = None
+
+    def _begin_run_(self, records: Sequence[Any]) -> SourceRules:
+        self._queue_arn_ = queue_arn(records)  # before a handler can change it
+        return DELETED
 
     def _prepare(self) -> None:
+        self._queue_arn_ = None
         self.success_messages.clear()
         self.fail_messages.clear()
         self.exceptions.clear()
@@ -96,7 +104,7 @@ class PartialSQSProcessor(BasePartialProcessor):
             return self.failure_handler(record=record, exception=sys.exc_info())
 
     def _clean(self) -> None:
-        _, failed = self._sorted_records_()
+        _, failed = self._sorted_messages_()
         if not failed:
             return
         entries = self._get_entries_to_clean()
@@ -111,34 +119,36 @@ class PartialSQSProcessor(BasePartialProcessor):
             return
         raise SQSBatchProcessingError(message, list(self.exceptions))
 
-    def _sorted_records_(self) -> tuple[list[Any], list[Any]]:
-        """The raw records that succeeded, and the others; without a run, what the lists hold."""
+    def _sorted_messages_(self) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The names of the messages that succeeded, and of the others; without a run, of those in the lists."""
         if self._turn_ is None or not self._turn_.tallies:
-            return self.success_messages, self.fail_messages
+            return DELETED.names(self.success_messages), DELETED.names(self.fail_messages)
         succeeded: list[Any] = []
         failed: list[Any] = []
         for tally in self._turn_.tallies:
-            for record, done in zip(tally.records, tally.succeeded, strict=True):
-                (succeeded if done else failed).append(record)
+            for name, done in zip(tally.names, tally.succeeded, strict=True):
+                (succeeded if done else failed).append(name)
         return succeeded, failed
 
     def _get_queue_url(self, endpoint: str | None = None) -> str | None:
         """The queue's URL, from the ARN in the first record; None without records."""
-        records: Sequence[Any] = self.records
-        if not records:
+        arn = self._queue_arn_ or queue_arn(self.records)
+        if arn is None:
             return None
-        _, _, _, region, account, name = records[0]["eventSourceARN"].split(":", 5)
+        _, _, _, region, account, name = arn.split(":", 5)
         return f"{(endpoint or f'https://sqs.{region}.amazonaws.com').rstrip('/')}/{account}/{name}"
 
     def _get_entries_to_clean(self) -> list[dict[str, str]]:
-        """What to delete: the messages of which every copy succeeded; a queue may hand out a message twice."""
-        succeeded, failed = self._sorted_records_()
-        kept = {record["messageId"] for record in failed}
-        deleted = [record for record in succeeded if record["messageId"] not in kept]
-        return [
-            {"Id": str(position), "ReceiptHandle": record["receiptHandle"]}
-            for position, record in enumerate(deleted)
-        ]
+        """What to delete: the messages of which every copy succeeded; a queue may hand out a message twice.
+
+        Nothing is deleted where one that failed has no identifier, because any other could be a copy of it.
+        """
+        succeeded, failed = self._sorted_messages_()
+        kept = {identifier for _, identifier, _ in failed}
+        if None in kept:
+            return []
+        handles = [handle for _, identifier, handle in succeeded if handle and identifier not in kept]
+        return [{"Id": str(position), "ReceiptHandle": handle} for position, handle in enumerate(handles)]
 
     def _delete_(self, receipt_handles: list[str]) -> None:
         try:
@@ -168,7 +178,8 @@ class PartialSQSProcessor(BasePartialProcessor):
         # Loaded when a message has to be deleted; neither has types.
         config: Any = importlib.import_module("aiobotocore.config")
         session: Any = importlib.import_module("aiobotocore.session")
-        options: dict[str, Any] = {"region_name": self.records[0]["eventSourceARN"].split(":")[3]}
+        arn = self._queue_arn_ or queue_arn(self.records)
+        options: dict[str, Any] = {"region_name": arn.split(":")[3]}
         if self._boto3_session is not None:
             options["region_name"] = self._boto3_session.region_name or options["region_name"]
             credentials = self._boto3_session.get_credentials()

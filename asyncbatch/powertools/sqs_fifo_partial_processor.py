@@ -56,15 +56,19 @@ class SqsFifoPartialProcessor(BatchProcessor):
         options_for(concurrency)
         self._concurrency_ = concurrency
         self._skip_group_on_error = skip_group_on_error
-        self._current_group_id: str | None = None
-        self._failed_group_ids: set[str] = set()
+        self._current_group_id: Any = None
+        self._failed_group_ids: set[Any] = set()
+        self._groups_: dict[int, Any] | None = {}
 
     def _process_record(self, record: dict[str, Any]) -> SuccessResponse | FailureResponse:
-        group = self._current_group_id = message_group(record)
         # Runs of ours do not ask for what is held back; a `process` of the user's own, or a direct call, does.
-        if group in self._failed_group_ids if self._skip_group_on_error else self.fail_messages:
-            held_back: FailureResponse = self._tell_failure_(record, self._held_back_)
-            return held_back
+        held_back: Any = self.fail_messages
+        if self._skip_group_on_error:
+            self._current_group_id = self._group_(record)
+            held_back = self._current_group_id in self._failed_group_ids
+        if held_back:
+            failure: FailureResponse = self._tell_failure_(record, self._held_back_)
+            return failure
         return super()._process_record(record)
 
     _async_process_record = BasePartialBatchProcessor._handle_async_
@@ -78,8 +82,22 @@ class SqsFifoPartialProcessor(BatchProcessor):
     _OURS_ = BatchProcessor._OURS_ | {_process_record, failure_handler}
 
     def _tell_failure_(self, record: Any, exception: ExceptionInfo) -> Any:
-        self._current_group_id = message_group(record)
+        self._current_group_id = self._group_(record)
         return super()._tell_failure_(record, exception)
+
+    def _group_(self, record: Any) -> Any:
+        """The message group of a record, as it was read where it belongs to a run; None where it has none."""
+        groups = self._groups_
+        if groups is None:
+            groups = self._groups_ = self._turn_.tallies[-1].keys_by_record() if self._turn_ else {}
+        group = groups.get(id(record))
+        if group is None:
+            return message_group(record)
+        return None if type(group) is object else group
+
+    def _begin_run_(self, records: Sequence[Any]) -> SourceRules:
+        self._groups_ = None  # to be taken from the run's own reading
+        return super()._begin_run_(records)
 
     def _prepare(self) -> None:
         self._forget_groups_()
@@ -92,6 +110,7 @@ class SqsFifoPartialProcessor(BatchProcessor):
     def _forget_groups_(self) -> None:
         self._failed_group_ids = set()  # a new one: a copy of this processor has its own
         self._current_group_id = None
+        self._groups_ = {}
 
     def _rules_(self, records: Sequence[Any]) -> SourceRules:  # noqa: ARG002 - whatever they say
         return FIFO_GROUPS if self._skip_group_on_error else FIFO_BATCH

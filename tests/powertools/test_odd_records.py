@@ -94,3 +94,10 @@ def test_a_topic_partition_that_is_no_list_is_refused_before_anything_runs(log, 
     with pytest.raises(UnexpectedBatchTypeError, match="Invalid Kafka event structure"):
         named(event, "Kafka", is_async, fate=called.append)
     assert called == []
+
+
+def test_copies_of_a_record_with_an_odd_identifier_are_named_once(is_async):
+    event = event_of("SQS", ["a", "b", "c"])
+    for record, identifier in zip(event["Records"], [5, 5, None], strict=True):
+        record["messageId"] = identifier
+    assert named(event, "SQS", is_async, fate=lambda text: failing(text) if text != "c" else text) == [5]

@@ -1140,10 +1140,10 @@ def test_threads_of_their_own_can_process_side_by_side():
     assert answers == [reply(B)] * 4
 
 
-def test_a_model_without_the_identifiers_fields_is_an_error_and_not_a_loss():
+def test_a_model_without_the_identifiers_fields_costs_no_name():
     class Body(BaseModel):
         body: str
 
     processor = no_raise(model=Body)
-    with pytest.raises(AttributeError, match="messageId"):
-        process_partial_response(EVENT, handler_of(lambda _: fails("bad")), processor)
+    handler = handler_of(lambda text: fails("bad" if text == "b" else ""))
+    assert process_partial_response(EVENT, handler, processor) == reply(B)
