@@ -38,13 +38,14 @@ from asyncbatch._loop import (
 from asyncbatch._options import DEFAULT_LIMIT, Options
 from asyncbatch._raised import in_lambda, type_name
 from asyncbatch._report import BatchReport, BatchResponse, RaiseOnFailure
-from asyncbatch._scheduler import Judge, Run, Threads
+from asyncbatch._scheduler import Judge, Run
 from asyncbatch._sources import Ordering
 
 if TYPE_CHECKING:
     from asyncbatch._contained import Contained
     from asyncbatch._follower import Follower
     from asyncbatch._hook_calls import HookCalls
+    from asyncbatch._workers import Threads
     from asyncbatch.limits import Limit
 
 logger: Final = Log("asyncbatch")
@@ -62,6 +63,9 @@ class Job:
         budget: Seconds until the batch is sealed; None without a deadline.
         judge: Decides whether a record succeeded, in place of the rule that a plain return is success; the handler
             then gets raw records. None for that rule.
+
+    Raises:
+        BlockedThreadsError: the handler works in threads, and too many of this process were left behind.
     """
 
     __slots__ = (
@@ -81,6 +85,7 @@ class Job:
         "run",
         "started",
         "stop_at",
+        "threads",
     )
 
     def __init__(  # noqa: PLR0917 - keywords would be paid per batch
@@ -92,6 +97,11 @@ class Job:
         budget: float | None,
         judge: Judge | None,
     ) -> None:
+        if bound.threads is not None:
+            from asyncbatch._workers import refuse_blocked  # noqa: PLC0415 - only where threads work
+
+            refuse_blocked()
+        self.threads: Threads | None = None
         self.options = options
         self.batch = batch
         self.bound = bound
@@ -160,7 +170,11 @@ class Job:
         concurrency = options.concurrency
         moving = None if isinstance(concurrency, int) else concurrency
         limit = concurrency if isinstance(concurrency, int) else self._limit()
-        threads = None if self.bound.threads is None else Threads(limit)
+        if self.bound.threads is not None:
+            from asyncbatch._workers import Threads  # noqa: PLC0415 - only where threads work
+
+            self.threads = Threads(limit)
+        threads = self.threads
         self.run = Run(
             self.batch.raws,
             lanes,
@@ -280,11 +294,11 @@ class Job:
 
     def _still_running(self) -> Sequence[int]:
         """Positions of records whose task or thread did not end."""
-        threads, ledger = self.bound.threads, self.ledger
+        ledger = self.ledger
         if not ledger.failures:
             return ()
-        if threads is not None:
-            return [at for at in sorted(ledger.failures) if threads.is_running(self.batch.raws[at])]
+        if self.threads is not None:
+            return sorted(ledger.failures.keys() & self.threads.running())
         return [
             at
             for at in sorted(ledger.failures)
@@ -441,10 +455,7 @@ def _with_lifespan(
 def _run_records(job: Job, run: Run, kept: KeptLoop) -> SkipReason:
     known = kept.known()
     try:
-        if job.bound.threads is None:
-            kept.run(run.start)
-        else:
-            kept.run_in_task(run.start)
+        kept.run(run.start)
     except BaseException as error:  # noqa: BLE001 - a signal's, or a callback's that a handler left
         run.interrupt(error)
     if run.is_clean and kept.is_clean:  # the usual end, in which there is nothing to tidy up

@@ -149,23 +149,6 @@ class KeptLoop:
         finally:
             self._take_back(factory)
 
-    def run_in_task(self, start: Start) -> None:
-        """The same within one task: anyio keeps its worker threads for as long as the outermost task lives."""
-        factory = self.loop.get_task_factory()
-        task = asyncio.Task(self._begun_in_task(start), loop=self.loop)
-
-        def until_done() -> None:
-            try:
-                self.loop.run_until_complete(task)
-            except RuntimeError:
-                if task.done():
-                    raise  # else somebody stopped the loop
-
-        try:
-            self._go(until_done)
-        finally:
-            self._take_back(factory)
-
     def _take_back(self, factory: Any) -> None:
         """Undo that a handler set a task factory: one that raises would fail every later invocation."""
         if self.loop.get_task_factory() is not factory:
@@ -196,14 +179,6 @@ class KeptLoop:
 
     def _leave_first_turn(self) -> None:
         self._first_turn = False
-
-    async def _begun_in_task(self, start: Start) -> None:
-        stopped = asyncio.Event()
-        self._begin(start, stopped.set)
-        while not stopped.is_set():
-            # A handler that cancels every task cancels records; when those have ended, the run is over.
-            with contextlib.suppress(asyncio.CancelledError):
-                await stopped.wait()
 
     def finish(self, main: Coroutine[Any, Any, object]) -> bool:
         """Run a coroutine to its end, whatever else on the loop does; say whether it came to it."""

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from asyncbatch._follower import Follower
     from asyncbatch._lanes import Lanes
     from asyncbatch._options import Options
+    from asyncbatch._workers import Threads
 
 CAN_START_EAGERLY: Final = sys.version_info >= (3, 12)
 
@@ -59,40 +60,20 @@ _PENDING_CANCELLATION: Final = "a cancellation was pending when the handler retu
 
 
 @final
-class Threads:
-    """The worker threads of one run.
-
-    Args:
-        limit: Most of them at work, at first.
-    """
-
-    __slots__ = ("limit", "limiter")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.limiter: Any = None
-        """Made by the first record that is handled in a thread."""
-
-    def resize(self, limit: int) -> None:
-        """Follow the run's limit; threads at work go on."""
-        self.limit = limit
-        if self.limiter is not None:
-            self.limiter.total_tokens = limit
-
-
-@final
 class ThreadedRecord:
     """What a handler that works in threads has to know of its record.
 
     Args:
-        threads: The threads of the run.
-        begin: Lets the record's timeout begin to count; to be called in the loop's thread.
+        threads: The run's places for threads.
+        position: The record's place in the batch.
+        begin: Lets the record's timeout begin to count; to be called in the loop's thread. None without a timeout.
     """
 
-    __slots__ = ("begin", "threads")
+    __slots__ = ("begin", "position", "threads")
 
-    def __init__(self, threads: Threads, begin: Callable[[], None]) -> None:
+    def __init__(self, threads: Threads, position: int, begin: Callable[..., None] | None) -> None:
         self.threads = threads
+        self.position = position
         self.begin = begin
 
 
@@ -364,6 +345,8 @@ class Run:
         self._task_options.clear()  # it holds the context of the last record
         for handle in self._handles.values():
             handle.cancel()
+        if self._threads is not None:
+            self._threads.close()
         trouble = self._trouble
         if self._live or self._threads is not None:
             self.let_go()
@@ -608,8 +591,8 @@ class Run:
         if self._observer is not None:
             self._contexts[position] = context
         if self._threads is not None:
-            begin = partial(self._arm, position)
-            context.run(threaded_record.set, ThreadedRecord(self._threads, begin))
+            begin = None if self._record_timeout is None else partial(self._begin_in_thread, position)
+            context.run(threaded_record.set, ThreadedRecord(self._threads, position, begin))
 
     # --- one record -----------------------------------------------------------------------------------
 
@@ -766,6 +749,17 @@ class Run:
         if "expiry" not in self._handles:
             self._set_timer()
 
+    def _begin_in_thread(self, position: int, *, after_waiting: bool = False) -> None:
+        """Let the timeout of a record begin to count: its thread starts, or it begins to wait for one.
+
+        Args:
+            position: The record's place in the batch.
+            after_waiting: It had to wait, and has the whole time now that its thread starts.
+        """
+        if after_waiting:
+            self._expiries = deque(each for each in self._expiries if each[1] != position)
+        self._arm(position)
+
     def _set_timer(self) -> None:
         self._call_at(self._expiries[0][0], "expiry", self._on_timer)
 
@@ -780,10 +774,14 @@ class Run:
                 break
             expiries.popleft()
             if runs:
-                self._ledger.fail(position, FailureReason.TIMED_OUT, None, self._timeout_text())
+                self._ledger.fail(position, FailureReason.TIMED_OUT, None, self._timeout_text(position))
                 self._cancel_until_ended(position)
 
-    def _timeout_text(self) -> str:
+    def _timeout_text(self, position: int) -> str:
+        if self._threads is not None and self._threads.is_waiting(position):
+            return (
+                f"waited longer than record_timeout ({self._record_timeout:g} s) for a thread: none came back"
+            )
         return f"took longer than record_timeout ({self._record_timeout:g} s)"
 
     def _cancel_until_ended(self, position: int) -> None:

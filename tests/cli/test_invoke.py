@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -247,3 +249,18 @@ class TestSeveralEvents:
             run("invoke", "app:echo", "--sample", "kinesis", "--seed", "7", "-n", "3") for _ in range(2)
         )
         assert one.stdout == two.stdout != ""
+
+    def test_a_function_that_never_returns_does_not_keep_the_command_from_ending(self, folder: Path) -> None:
+        (folder / "app_blocks.py").write_text(
+            "import threading\n"
+            "from asyncbatch import batch_handler, threaded\n"
+            "@batch_handler(record_timeout=0.1)\n"
+            "@threaded\n"
+            "def handler(record):\n"
+            "    threading.Event().wait()\n"
+        )
+        command = [sys.executable, "-m", "asyncbatch", "invoke", "app_blocks:handler", "--sample", "sqs"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == 1, done.stderr
+        assert "took longer than record_timeout" in done.stdout + done.stderr
+        assert "Fatal" not in done.stderr

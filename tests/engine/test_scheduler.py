@@ -311,9 +311,9 @@ def begins(monkeypatch):
     noted = []
 
     class Noted(scheduler.ThreadedRecord):
-        def __init__(self, threads, begin):
+        def __init__(self, threads, position, begin):
             noted.append(begin)
-            super().__init__(threads, begin)
+            super().__init__(threads, position, begin)
 
     monkeypatch.setattr(scheduler, "ThreadedRecord", Noted)
     return noted

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from asyncbatch import BatchEngine, InvalidOptionError, batch_handler, threaded
-from asyncbatch._scheduler import CAN_START_EAGERLY, Threads
+from asyncbatch._scheduler import CAN_START_EAGERLY
 from asyncbatch.hooks import BatchStarted, LimitChanged
 from asyncbatch.limits import AdaptiveLimit, AIMDLimit, FixedLimit, Verdict
 from asyncbatch.testing import DeadlockError, kinesis_event, run_virtual, sqs_event
@@ -397,9 +397,3 @@ def test_a_handler_that_waits_for_ever_is_a_deadlock_in_virtual_time(limit):
 
     with pytest.raises(DeadlockError):
         process(BatchEngine(concurrency=limit), waits_for_ever, 2)
-
-
-def test_threads_that_were_not_needed_yet_follow_as_well():
-    threads = Threads(2)
-    threads.resize(5)
-    assert threads.limit == 5
