@@ -127,8 +127,8 @@ MUTANTS = {
     ),
     "a failure does not cut the batch": (
         _QueuedLanes.settle,
-        "self._cut = position",
-        "pass",
+        "last, self._cut = self._cut, position",
+        "last = self._cut",
         laws.a_failure_holds_back_what_its_scope_says,
     ),
     "a failure does not cut a batch of singles": (
