@@ -49,10 +49,12 @@ class BatchEngine(Options):
             for Kafka and ``"never"`` elsewhere. Mappings without ``ReportBatchItemFailures`` need ``"any"``: AWS
             does not read their reply, and every failure would be lost.
         lifespan: Makes an async context manager that is open once per engine and event loop; what it yields is
-            injected as ``state``.
+            injected as ``state``. The loop is replaced when something on it does not end: clients, locks and
+            queues that a lifespan makes are then made anew, and those of a module fail in every later invocation.
         guard_blocking: Run the loop in a thread of its own, so that `run` replies in time even if a handler
             blocks. It costs about 0.1 ms a batch. A thread that a handler blocks is left behind until the handler
-            returns; while ten are, a `BlockedThreadsError` refuses further batches before anything ran.
+            returns; while ten are, a `BlockedThreadsError` refuses further batches before anything ran. Its event
+            loop is left behind as well, and the next batch gets another: make clients in a ``lifespan``.
         hooks: Functions that are told what happens; see `asyncbatch.hooks`.
         source: The event source; None to detect it.
         eager: Start tasks eagerly, as the interpreter can from 3.12 on; for comparisons.

@@ -97,7 +97,8 @@ class KeptLoop:
     - ``spoiled``: a task on it does not end;
     - ``has_tenants``: tasks may be on it that belong there: lifespans, or the caller's own;
     - ``interrupt``: what a person did while the loop ran for something else than records;
-    - ``_first_turn``: the loop has not been seen to go on after its first turn, where it does not tell stops.
+    - ``_first_turn``: the loop has not been seen to go on after its first turn, where it does not tell stops;
+    - ``_tells_stops``: whether it can be seen that it is to stop, as on asyncio's own loops.
 
     Args:
         adopted: Somebody else's loop; None to make one.
@@ -122,6 +123,7 @@ class KeptLoop:
         self.has_tenants = self.adopted
         self.interrupt: BaseException | None = None
         self._first_turn = False
+        self._tells_stops: Final = hasattr(self.loop, "_stopping")
 
     @property
     def forked(self) -> bool:
@@ -143,34 +145,27 @@ class KeptLoop:
         Raises:
             BaseException: what left the loop.
         """
-        factory = self.loop.get_task_factory()
-        try:
-            self._run(start)
-        finally:
-            self._take_back(factory)
-
-    def _take_back(self, factory: Any) -> None:
-        """Undo that a handler set a task factory: one that raises would fail every later invocation."""
-        if self.loop.get_task_factory() is not factory:
-            self.loop.set_task_factory(factory)
-
-    def _run(self, start: Start) -> None:
         self.loop.call_soon(self._begin, start, self.loop.stop)
-        self._go(self.loop.run_forever)
+        self._go()
 
-    def _go(self, run_loop: Callable[[], object]) -> None:
+    def _go(self, *, may_set_factory: bool = False) -> None:
+        loop = self.loop
+        factory = loop.get_task_factory()
         try:
-            run_loop()
+            loop.run_forever()
             while self._first_turn:  # it was stopped before it was run
-                run_loop()
+                loop.run_forever()
         finally:
             self._first_turn = False
             self._idle_since = self.time()
+            # A task factory that a handler sets is taken back: one that raises would fail every later invocation.
+            if loop.get_task_factory() is not factory and not may_set_factory:
+                loop.set_task_factory(factory)
 
     def _begin(self, start: Start, stop: Callable[[], None]) -> None:
         """Start, although somebody may have asked the loop to stop before: at import, in a finalizer."""
         loop: Any = self.loop
-        if hasattr(loop, "_stopping"):
+        if self._tells_stops:
             loop._stopping = False  # noqa: SLF001 - there is no public name, and another turn would cost 5 % of a batch
         else:  # uvloop: there a stop is a callback, which comes after this one if it is asked for from now on
             self._first_turn = True
@@ -194,29 +189,32 @@ class KeptLoop:
         Returns:
             The task that ended; None where something left the loop by raising.
         """
-        task = self._ended(make())
-        for _ in range(_TRIES - 1):
+        task = None
+        for _ in range(_TRIES):
+            task = self._ended(make(), may_set_factory=True)
             if task is None or not task.cancelled():
                 break
-            task = self._ended(make())
         return task
 
-    def _ended(self, main: Coroutine[Any, Any, T]) -> asyncio.Task[T] | None:
+    def _ended(
+        self, main: Coroutine[Any, Any, T], *, may_set_factory: bool = False
+    ) -> asyncio.Task[T] | None:
         task = asyncio.Task(main, loop=self.loop)  # not `create_task`, which asks a task factory
 
         def start(_: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
             task.add_done_callback(lambda _: stop())
 
-        if self.contains(start):
+        if self.contains(start, may_set_factory=may_set_factory):
             return task
         main.close()  # what it refers to is let go of
         return None
 
-    def contains(self, start: Start) -> bool:
+    def contains(self, start: Start, *, may_set_factory: bool = False) -> bool:
         """Run the loop for something else than records, although others stop it.
 
         Args:
             start: What to run.
+            may_set_factory: Whether a task factory that is set meanwhile stays.
 
         Returns:
             Whether nothing left the loop by raising: else it is no loop to be trusted any more.
@@ -228,9 +226,9 @@ class KeptLoop:
             self.loop.stop()
 
         try:
-            self._run(lambda loop, _: start(loop, stop))
+            self.loop.call_soon(self._begin, start, stop)
             while not stops:
-                self._go(self.loop.run_forever)
+                self._go(may_set_factory=may_set_factory)
         except LeftBehind:
             return False
         except BaseException as error:  # noqa: BLE001 - whoever asked for this run has done nothing wrong
@@ -262,10 +260,8 @@ class KeptLoop:
         """
         if now - self._idle_since < _NO_FREEZE:
             return True
-        known, factory = self.known(), self.loop.get_task_factory()
-        is_sound = self.contains(_take_turns)
-        self._take_back(factory)
-        return is_sound and (self.is_clean or self.tidy(known, 0.0))
+        known = self.known()
+        return self.contains(_take_turns) and (self.is_clean or self.tidy(known, 0.0))
 
     def tidy(self, known: Known, grace: float) -> bool:
         """End what handlers left behind, so that nothing of it runs in the next invocation.

@@ -11,6 +11,7 @@ import weakref
 import pytest
 
 from asyncbatch import BatchEngine, _loop, threaded
+from asyncbatch._scheduler import CAN_START_EAGERLY
 from asyncbatch.limits import AdaptiveLimit
 from asyncbatch.powertools import AsyncBatchProcessor, EventType
 from asyncbatch.powertools import async_process_partial_response as process_side_by_side
@@ -210,7 +211,7 @@ def test_a_straggler_that_ends_after_all_changes_nothing_and_says_nothing(caplog
 # --- in the caller's loop -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("eager", [True, False])
+@pytest.mark.parametrize("eager", [True, False] if CAN_START_EAGERLY else [False])
 def test_a_task_in_the_callers_loop_keeps_its_own_record(batches, eager):
     released = []
 
@@ -242,6 +243,38 @@ def test_a_task_of_the_drop_in_keeps_its_own_record(batches, clock):
     process_side_by_side(sqs_event(["9.9"]), endless, processor, seconds(clock))
     # a processor itself keeps its last batch
     assert batches.alive() == ["0.1", "1.1", "2.1"]
+
+
+@pytest.mark.parametrize(
+    "ending", [None, ValueError, KeyboardInterrupt], ids=["returns", "raises", "interrupts"]
+)
+def test_a_task_that_ends_on_a_loop_that_the_program_runs_again_changes_nothing(ending, caplog):
+    released = []
+
+    async def handler(record):
+        while not released:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+        if ending is not None:
+            raise ending
+
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    processor = AsyncBatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+    try:
+        event = sqs_event(["a"])
+        reply = process_side_by_side(event, handler, processor, LambdaContext(0.4))
+        assert len(reply["batchItemFailures"]) == 1
+        failed = list(processor.fail_messages)
+        released.append(True)
+        loop.run_until_complete(asyncio.sleep(0.1))
+        assert processor.fail_messages == failed
+        assert not _loop._buried
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def test_a_task_on_a_loop_that_is_the_programs_keeps_its_own_record(batches):

@@ -1,6 +1,7 @@
 """The examples for those who come from Powertools, on sample events; where it can, Powertools runs them too."""
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import os
@@ -27,6 +28,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "powertools"
 
 # Each example that is a function for one event: the event, and which of its records have to come back.
 RUNS: dict[str, tuple[str, list[int]]] = {
+    "client_per_loop": ("sqs", [1]),
     "disable_tracing": ("sqs", [1]),
     "dynamodb": ("dynamodb", [1]),
     "dynamodb_context_manager": ("dynamodb", [1]),
@@ -131,6 +133,25 @@ def test_a_function_reports_what_it_refused(load: Load, name: str) -> None:
     function = load(name)
     for _ in range(2):  # warm: nothing of the first invocation is in the second
         assert function.lambda_handler(event_of(source), LambdaContext()) == reply(event, failing)
+
+
+def test_a_client_per_loop_is_usable_when_the_loop_was_replaced(
+    load: Load, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def does_not_end(record: Any) -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(1)
+
+    function = load("client_per_loop")
+    assert function.lambda_handler(event_of("sqs"), LambdaContext()) == reply(event_of("sqs"), [1])
+    with monkeypatch.context() as patched, pytest.raises(BatchProcessingError):
+        patched.setattr(function, "record_handler", does_not_end)
+        function.lambda_handler(event_of("sqs"), LambdaContext(0.4))
+    assert "the event loop is replaced" in caplog.text
+    for _ in range(2):
+        assert function.lambda_handler(event_of("sqs"), LambdaContext()) == reply(event_of("sqs"), [1])
+    assert len(function.shipping) == 1
 
 
 @pytest.mark.parametrize("load", ["Powertools"], indirect=True)

@@ -77,6 +77,21 @@ def test_a_handler_that_swallows_its_cancellation(start: Start, deed: str) -> No
     assert function.notes[before:] == [{"loop": 2, "pid": function.process.pid}]
 
 
+@pytest.mark.parametrize("deed", ["exit", "cancel all", "stop", "make a task"])
+def test_a_timer_that_a_handler_left_behind_ends_no_later_invocation(start: Start, deed: str) -> None:
+    function = start("behaviour.lambda_handler")
+    assert function.send(NOTE, {"do": "leave a timer", "seconds": 0.05, "deed": deed}).failed == []
+    function.process.freeze()
+    time.sleep(0.2)
+    before = len(function.notes)
+    for _ in range(2):
+        assert function.send(NOTE, {"do": "sleep", "seconds": 0.1}).failed == []
+    # One note each: nothing else runs beside the records.
+    assert [note["pid"] for note in function.notes[before:] if "pid" in note] == [function.process.pid] * 2
+    if deed != "make a task":
+        assert len(function.notes) == before + 2
+
+
 def test_a_task_that_a_handler_left_behind(start: Start) -> None:
     function = start("behaviour.collected")
     assert function.send(NOTE, {"do": "leave"}).failed == []

@@ -6,6 +6,7 @@ import gc
 import itertools
 import json
 import os
+import sys
 import time
 
 from asyncbatch import SqsRecord, batch_handler
@@ -57,6 +58,8 @@ async def act(order: dict[str, object]) -> None:
             await asyncio.sleep(seconds)
         case "leave":
             left.append(asyncio.create_task(swallow(seconds, asyncio.CancelledError)))
+        case "leave a timer":
+            asyncio.get_running_loop().call_later(seconds, TIMERS[str(order["deed"])])
         case "raise":
             raise ERRORS[str(order["error"])]()
 
@@ -84,6 +87,19 @@ ERRORS = {
         GeneratorExit,
         Odd,
     )
+}
+
+
+def cancel_all() -> None:
+    for task in asyncio.all_tasks(asyncio.get_running_loop()):
+        task.cancel()
+
+
+TIMERS = {
+    "exit": sys.exit,
+    "cancel all": cancel_all,
+    "stop": lambda: asyncio.get_running_loop().stop(),
+    "make a task": lambda: left.append(asyncio.ensure_future(swallow(60.0, asyncio.CancelledError))),
 }
 
 
