@@ -41,7 +41,7 @@ class HookCalls(Observer):
         self._batch = batch
         self._ledger = ledger
         self._contained = contained
-        self._is_over = False
+        self._last: BatchEnded | None = None
         ledger.keeps_tracebacks = True
 
     def batch_started(self, limit: int) -> None:
@@ -71,8 +71,9 @@ class HookCalls(Observer):
     def batch_ended(self, report: BatchReport) -> None:
         """Tell that the run is over; what a thread that was left behind does later is told to nobody."""
         self._ledger.let_go_of_tracebacks()
-        self._tell(BatchEnded(report))
-        self._is_over = True
+        ended = BatchEnded(report)
+        self._last = ended
+        self._tell(ended)
 
     def _tell(self, event: HookEvent) -> None:
         """Call every hook.
@@ -80,10 +81,10 @@ class HookCalls(Observer):
         Raises:
             KeyboardInterrupt: one raised it, outside Lambda; the others have been called.
         """
-        if self._is_over:
-            return
         interrupt: BaseException | None = None
         for index, hook in enumerate(self._hooks):
+            if self._last is not None and event is not self._last:
+                break
             try:
                 hook(event)
             except BaseException as error:  # noqa: BLE001 - a hook's trouble is its own

@@ -8,7 +8,6 @@ a thread of its own, which is left behind when a handler holds it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Hashable, Sequence
 from contextvars import copy_context
 from copy import copy
@@ -32,6 +31,7 @@ from asyncbatch._loop import (
     discard_loop,
     is_inside_loop,
     kept_loop,
+    leave_loop,
     replace_loop,
     shutdown_loop,
 )
@@ -189,6 +189,8 @@ class Job:
             hooks,
             self.judge,
         )
+        if self.left_behind:  # while it blocked before this: in a key function, or where the lifespan opens
+            self.run.leave()
         return self.run
 
     def _limit(self) -> int:
@@ -278,6 +280,13 @@ class Job:
                 self._contained.tell_the_rest()
             return {"batchItemFailures": []}
         return self.report(left).response()
+
+    def leave(self) -> None:
+        """Let what its thread still does count for nothing, and start nothing more; from another thread."""
+        self.ledger.seal(SkipReason.DEADLINE)  # before the thread can go on
+        self.left_behind = True
+        if self.run is not None:  # else `prepare` will look
+            self.run.leave()
 
     def apart(self) -> Job:
         """Let go of the records, because a thread that was left behind refers to this job and to its run.
@@ -535,23 +544,16 @@ def _leave_behind(
     Returns:
         Whether it was left behind; if not, the job has ended meanwhile.
     """
-    job.ledger.seal(SkipReason.DEADLINE)  # before the thread can go on
-    job.left_behind = True
+    job.leave()
     if not call.leave():
         return False
     for loop in loops:
-        with contextlib.suppress(RuntimeError):  # the thread has gone on meanwhile, and closed its loop
-            loop.call_soon_threadsafe(_leave_loop)
+        leave_loop(loop)
     logger.warning(
         "a handler held the event loop beyond the deadline: its thread is left behind and the loop replaced. %s",
         LIVES_ON_THE_LOOP,
     )
     return True
-
-
-def _leave_loop() -> None:
-    """End the loop at once, not at the end of its turn: no task may take another step in a left thread."""
-    raise LeftBehind
 
 
 def _patience(job: Job, remaining: float | None) -> float | None:

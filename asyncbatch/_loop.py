@@ -19,6 +19,7 @@ import math
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
 from collections.abc import Set as AbstractSet
 from functools import partial
@@ -495,6 +496,21 @@ def discard_loop(kept: KeptLoop | None = None) -> None:
     elif kept is _local.kept:
         _local.kept = None
     kept.discard()
+
+
+def leave_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """End a loop from another thread, as soon as what holds it lets go: no task on it takes another step."""
+    ready: Any = getattr(loop, "_ready", None)
+    if isinstance(
+        ready, deque
+    ):  # whatever is to be called in this turn stands in it, and would come before us
+        ready.appendleft(asyncio.Handle(_leave, (), loop))
+    with contextlib.suppress(RuntimeError):  # the thread has gone on meanwhile, and closed its loop
+        loop.call_soon_threadsafe(_leave)
+
+
+def _leave() -> None:
+    raise LeftBehind
 
 
 def let_go_of_tasks(loop: asyncio.AbstractEventLoop) -> None:

@@ -389,6 +389,13 @@ class Run:
             self._cut_short = True
             self._settled()
 
+    def leave(self) -> None:
+        """Start nothing more and tell nobody of anything; from another thread, while a handler holds this one."""
+        self._admitting = False
+        self.over = True
+        if self._threads is not None:
+            self._threads.close()
+
     def interrupt(self, error: BaseException | None = None) -> None:
         """Stop a run whose loop was stopped, or was left by an exception; the loop does not run at this moment."""
         self._settled = _nothing
@@ -700,6 +707,8 @@ class Run:
             self._settled()
 
     def _did_not_succeed(self, position: int) -> None:
+        if self.over:  # the handler held this thread until it was left behind
+            return
         if self._returned == position:  # where it took too long as well, the ledger has noted that first
             self._ledger.fail(position, FailureReason.CANCELLED, None, _PENDING_CANCELLATION)
         self._tell_all(position, False)  # noqa: FBT003 - once per record
