@@ -464,18 +464,33 @@ def _with_lifespan(
 def _run_records(job: Job, run: Run, kept: KeptLoop) -> SkipReason:
     known = kept.known()
     try:
-        kept.run(run.start)
-    except BaseException as error:  # noqa: BLE001 - a signal's, or a callback's that a handler left
-        run.interrupt(error)
-    if run.is_clean and kept.is_clean:  # the usual end, in which there is nothing to tidy up
+        try:
+            kept.run(run.start, run.stop)
+        except BaseException as error:  # noqa: BLE001 - a signal handler's, or a callback's that a handler left
+            run.interrupt(error)
+        trouble = _end(job, run, kept, known)
+    except BaseException:  # a signal handler's: what is left on the loop is not known
         run.seal()
         run.close()
-        return run.left
+        discard_loop(kept)
+        raise
+    if trouble is not None:
+        raise trouble
+    return run.left
+
+
+def _end(job: Job, run: Run, kept: KeptLoop, known: Known) -> BaseException | None:
+    """End a run; return what is to be raised."""
+    if run.is_clean:
+        run.seal()
+        run.close()
+        if kept.is_clean:  # the usual end, in which there is nothing to tidy up
+            return None
     return _tidy_up(job, run, kept, known)
 
 
-def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> SkipReason:
-    """Cut off what did not end, and find out whether the loop can be kept."""
+def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> BaseException | None:
+    """Cut off what did not end, and find out whether the loop can be kept; return what is to be raised."""
     if job.left_behind:
         run.interrupt()
     elif run.was_abandoned:
@@ -493,8 +508,8 @@ def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> SkipReason:
     # An escape from Lambda's entry point would end the process without a reply; a cancellation that comes from
     # nowhere is some handler's.
     if trouble is None or issubclass(type(trouble), asyncio.CancelledError) or (interrupt and in_lambda()):
-        return run.left
-    raise trouble
+        return None
+    return trouble
 
 
 def _keep_or_replace(kept: KeptLoop, interrupt: str, *, is_left: bool) -> None:

@@ -17,12 +17,14 @@ import atexit
 import contextlib
 import math
 import os
+import signal
 import sys
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
 from collections.abc import Set as AbstractSet
 from functools import partial
+from types import CodeType
 from typing import Any, Final, TypeVar, final
 from weakref import WeakSet
 
@@ -99,7 +101,8 @@ class KeptLoop:
     - ``has_tenants``: tasks may be on it that belong there: lifespans, or the caller's own;
     - ``interrupt``: what a person did while the loop ran for something else than records;
     - ``_first_turn``: the loop has not been seen to go on after its first turn, where it does not tell stops;
-    - ``_tells_stops``: whether it can be seen that it is to stop, as on asyncio's own loops.
+    - ``_tells_stops``: whether it can be seen that it is to stop, as on asyncio's own loops;
+    - ``_interrupt_run``: ends the run that is under way.
 
     Args:
         adopted: Somebody else's loop; None to make one.
@@ -108,14 +111,14 @@ class KeptLoop:
     def __init__(self, adopted: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop: Final = asyncio.new_event_loop() if adopted is None else adopted
         self.adopted: Final = adopted is not None
-        if adopted is None:
-            self.loop.set_exception_handler(_tell_of_error)
         self.time: Final = clock_of(self.loop)
         # Async generators that were begun and not finished. Asyncio closes one when it is collected, in a task on
         # this loop: in a later invocation. Its `shutdown_asyncgens` spares none, and a lifespan is one.
         self._generators: Final[Collection[AsyncGenerator[Any, Any]]] = getattr(self.loop, "_asyncgens", ())
         # Asked without the weak set's own arithmetic, which takes a call.
         self._begun: Final[Any] = getattr(self._generators, "data", self._generators)
+        # What the loop is about to call; uvloop does not tell.
+        self._ready: Final[Collection[asyncio.Handle]] = getattr(self.loop, "_ready", ())
         self._pid: Final = this_process[0]
         # Nobody knows since when an adopted loop was idle.
         self._idle_since = -math.inf if self.adopted else self.time()
@@ -125,6 +128,10 @@ class KeptLoop:
         self.interrupt: BaseException | None = None
         self._first_turn = False
         self._tells_stops: Final = hasattr(self.loop, "_stopping")
+        self._interrupt_run: Callable[[BaseException], None] | None = None
+        if not self.adopted:
+            otherwise = self.loop.get_exception_handler() or _tell_of_error
+            self.loop.set_exception_handler(partial(self._on_exception, otherwise))
 
     @property
     def forked(self) -> bool:
@@ -137,17 +144,35 @@ class KeptLoop:
 
     # --- the only places where the loop runs ----------------------------------------------------------
 
-    def run(self, start: Start) -> None:
+    def run(self, start: Start, interrupt: Callable[[BaseException], None]) -> None:
         """Run the loop until a callback stops it. No task of our own: it would cost two turns of the loop.
 
         Args:
             start: What to run.
+            interrupt: Told what a signal handler raised in a callback: asyncio would log it and go on.
 
         Raises:
             BaseException: what left the loop.
         """
+        self._interrupt_run = interrupt
         self.loop.call_soon(self._begin, start, self.loop.stop)
-        self._go()
+        try:
+            self._go()
+        finally:
+            self._interrupt_run = None
+
+    def _on_exception(
+        self,
+        otherwise: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object],
+        loop: asyncio.AbstractEventLoop,
+        context: dict[str, Any],
+    ) -> None:
+        error = context.get("exception")
+        if self._interrupt_run is not None and error is not None and was_raised_by_signal_handler(error):
+            self._interrupt_run(error)
+            loop.stop()  # the run may not even have been started
+        else:
+            otherwise(loop, context)
 
     def _go(self, *, may_set_factory: bool = False) -> None:
         loop = self.loop
@@ -162,6 +187,10 @@ class KeptLoop:
             # A task factory that a handler sets is taken back: one that raises would fail every later invocation.
             if loop.get_task_factory() is not factory and not may_set_factory:
                 loop.set_task_factory(factory)
+            if _running_loop() is loop:  # a signal handler raised while asyncio left the loop
+                asyncio._set_running_loop(None)  # noqa: SLF001 - documented, underscore and all
+                with contextlib.suppress(AttributeError):
+                    loop._thread_id = None  # type: ignore[attr-defined]  # noqa: SLF001 - no public name
 
     def _begin(self, start: Start, stop: Callable[[], None]) -> None:
         """Start, although somebody may have asked the loop to stop before: at import, in a finalizer."""
@@ -274,6 +303,8 @@ class KeptLoop:
         Returns:
             Whether the loop can be kept: nothing of this run is left on it.
         """
+        if self._is_about_to_call and not self.contains(_take_turns):
+            return False
         generators = set(self._generators) - known.generators
         tasks = self._leftovers(known)
         if not (generators or tasks):
@@ -291,7 +322,12 @@ class KeptLoop:
     @property
     def is_clean(self) -> bool:
         """Whether there is nothing to tidy up, as far as can be told quickly."""
-        return not (self.closing or self._begun) and _no_tasks()
+        return not (self.closing or self._begun or (self._ready and self._is_about_to_call)) and _no_tasks()
+
+    @property
+    def _is_about_to_call(self) -> bool:
+        """Whether there are callbacks that would run in the next invocation, as the end of a generator would."""
+        return any(not handle.cancelled() for handle in self._ready)
 
     def _leftovers(self, known: Known) -> list[asyncio.Task[Any]]:
         tasks = asyncio.all_tasks(self.loop) - known.tasks
@@ -538,6 +574,28 @@ LIVES_ON_THE_LOOP: Final = (
     "invocation. Make them in the `lifespan=` of batch_handler, which is opened anew on the new loop; where there "
     "is none, make one per running loop"
 )
+
+
+def was_raised_by_signal_handler(error: BaseException) -> bool:
+    """Whether an exception came from a signal's handler, which may raise at any moment, in any code."""
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    codes = {code for handler in handlers if (code := _code_of(handler)) is not None}
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code in codes:
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _code_of(handler: Any) -> CodeType | None:
+    while isinstance(handler, partial):
+        handler = handler.func
+    function = getattr(handler, "__func__", handler)  # a method's
+    if not hasattr(function, "__code__"):
+        function = type(handler).__call__
+    code = getattr(function, "__code__", None)
+    return code if isinstance(code, CodeType) else None
 
 
 # The function that raises when there is none costs ten times as much.

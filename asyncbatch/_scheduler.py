@@ -448,6 +448,8 @@ class Run:
 
     def _call(self, callback: Callable[[], object]) -> None:
         """Call a callback of ours. The loop would log what it raises, and the run would wait for its deadline."""
+        if self.over:  # an exception may have come before the note of it, so that it was not withdrawn
+            return
         try:
             callback()
         except BaseException as error:  # noqa: BLE001 - our own, or a signal handler's: it is raised at the end
@@ -548,7 +550,7 @@ class Run:
                             else:
                                 own.run(tell_success, position, True)  # noqa: FBT003 - once per record
                     else:
-                        own.run(self._did_not_succeed, position)
+                        own.run(self._did_not_succeed, position, task)
                     continue
                 live[position] = task
                 if not eager:
@@ -695,7 +697,7 @@ class Run:
                     in_flight = len(live) + 1 if self._admitting and not self._paused else self._used()
                     self._limit = self._follower.succeeded(ledger.started[position], now, in_flight)
             else:
-                self._did_not_succeed(position)
+                self._did_not_succeed(position, task)
         except BaseException as error:  # noqa: BLE001 - our own error must not leave the run waiting
             self.stop(error)
         if self._paused:
@@ -706,11 +708,15 @@ class Run:
         elif not live:
             self._settled()
 
-    def _did_not_succeed(self, position: int) -> None:
+    def _did_not_succeed(self, position: int, task: Task[None]) -> None:
         if self.over:  # the handler held this thread until it was left behind
             return
         if self._returned == position:  # where it took too long as well, the ledger has noted that first
             self._ledger.fail(position, FailureReason.CANCELLED, None, _PENDING_CANCELLATION)
+        elif task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            # A signal handler's, before the first step of the task: whatever comes later is caught there.
+            self._ledger.fail(position, FailureReason.RAISED, error)
+            self.stop(error)
         self._tell_all(position, False)  # noqa: FBT003 - once per record
         if self._ledger.interrupt is not None:
             self.stop(self._ledger.interrupt)

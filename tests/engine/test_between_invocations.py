@@ -560,3 +560,43 @@ def test_a_stop_by_a_signal_handler_ends_a_run_of_a_script():
         print(report.outcomes[0].reason.value)
     """)
     assert printed == ["stopped"]
+
+
+# --- callbacks that are due when a batch ends ---------------------------------------------------------
+
+
+def test_a_generator_that_a_record_left_is_closed_in_its_own_invocation():
+    """Asyncio closes a generator that is collected in a callback, which would run in the next invocation."""
+    happened = []
+
+    async def numbers():
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0)
+            happened.append("closed")
+
+    async def handler(record):
+        if record.text == "leave":
+            async for _ in numbers():
+                break
+        else:
+            happened.append(len(asyncio.all_tasks()))
+
+    engine = BatchEngine()
+    assert engine.run(sqs_event(["leave"]), handler).all_succeeded
+    assert engine.run(sqs_event(["look"]), handler).all_succeeded
+    assert happened == ["closed", 1]
+
+
+def test_a_callback_that_a_record_left_runs_in_its_own_invocation():
+    happened = []
+
+    async def handler(record):
+        happened.append(record.text)
+        asyncio.get_running_loop().call_soon(happened.append, f"callback of {record.text}")
+
+    engine = BatchEngine()
+    for text in ("first", "second"):
+        assert engine.run(sqs_event([text]), handler).all_succeeded
+    assert happened == ["first", "callback of first", "second", "callback of second"]

@@ -1,17 +1,23 @@
 """Exceptions that signal handlers raise, as alarm-style timeouts do: they come at any moment, in any code."""
 
 import asyncio
+import contextlib
 import dis
 import inspect
+import random
+import signal
 import sys
 from functools import cache
 from itertools import pairwise
+from unittest import mock
 
 import pytest
+from histories import virtual_kept_loops
 
-from asyncbatch import BatchEngine, _scheduler
+from asyncbatch import BatchEngine, _invocation, _loop, _scheduler
+from asyncbatch._loop import kept_loop
 from asyncbatch._scheduler import Run
-from asyncbatch.testing import run_virtual, sqs_event
+from asyncbatch.testing import LambdaContext, run_virtual, sqs_event
 
 SIZE = 4
 
@@ -46,20 +52,20 @@ def codes_of(module):
 
 
 class Interrupter:
-    """Raises at one of the places where the interpreter may run signal handlers, in the code of one module.
+    """Raises at one of the places where the interpreter may run signal handlers, in the code of some modules.
 
-    Those are the begin and the resumption of a function, the end of a call, and jumps back. What is raised before
-    the first instruction of a callback is caught by the event loop itself, which says so to nothing but its
-    exception handler: in a loop that is the caller's, that one place is left out.
+    Those are the begin and the resumption of a function, the end of a call, and jumps back.
 
     Args:
-        module: The module. What interrupts a handler is the handler's own trouble, and no subject here.
+        modules: The modules. What interrupts a handler is the handler's own trouble, and no subject here.
         at: The number of the place, from 0, as they are passed; None to count them only.
+        but_for: A function at whose begin it does not raise.
     """
 
-    def __init__(self, module, at=None):
-        self.places = {code: places_of(code) for code in codes_of(module)}
+    def __init__(self, modules, at=None, but_for=None):
+        self.places = {code: places_of(code) for module in modules for code in codes_of(module)}
         self.at = at
+        self.but_for = but_for.__code__ if but_for else None
         self.passed = 0
         self.raised = False
 
@@ -89,7 +95,7 @@ class Interrupter:
                 sys.monitoring.set_local_events(sys.monitoring.DEBUGGER_ID, code, events)
 
         def _at_begin(self, code, offset):
-            if code is not Run._call.__code__:
+            if code is not self.but_for:
                 self._pass()
 
         def _at_instruction(self, code, offset):
@@ -111,7 +117,7 @@ class Interrupter:
             frame.f_trace_opcodes = True
             frame.f_trace_lines = False
             is_resumed = frame.f_lasti > _FIRST_INSTRUCTIONS  # what is raised here passes its `try` blocks
-            if not is_resumed and frame.f_code is not Run._call.__code__:
+            if not is_resumed and frame.f_code is not self.but_for:
                 self._pass()
             return self._at_opcode
 
@@ -144,39 +150,107 @@ ENGINES = {
 }
 
 
-def run_interrupted(options, module, at):
-    """Run a batch that is interrupted at a place; give the interrupter, and what was seen of the run."""
-    whole = sqs_event([str(number) for number in range(SIZE)])
-    seen = {}
-    interrupter = Interrupter(module, at)
+def whole():
+    return sqs_event([str(number) for number in range(SIZE)])
+
+
+def assert_true(report):
+    """No record is taken as done that did not end well."""
+    assert {outcome.position for outcome in report.succeeded} <= {0, 2, 3}
+
+
+def process_interrupted(options, at):
+    """Process a batch in a loop of the caller's, and interrupt the scheduler at a place."""
+    # What is raised before the first instruction of a callback is caught by the event loop itself, which tells
+    # nothing but its exception handler: on a loop of the caller's, that one place is left out.
+    interrupter = Interrupter([_scheduler], at, but_for=Run._call)
 
     async def main():
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _loop, _context: None)  # a task that ends with the alarm
         begun = loop.time()
         engine = BatchEngine(deadline_margin=1.0, **options)
-        with interrupter:
-            try:
-                seen["report"] = await engine.process(whole, handler, deadline=60)
-            except AlarmError:
-                seen["report"] = None
-        seen["seconds"] = loop.time() - begun
-        seen["tasks"] = len(asyncio.all_tasks()) - 1
+        with interrupter, contextlib.suppress(AlarmError):
+            assert_true(await engine.process(whole(), handler, deadline=60))
+        assert loop.time() - begun < 10
+        assert len(asyncio.all_tasks()) == 1
 
     run_virtual(main)
-    return interrupter, seen
+    return interrupter
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.parametrize("options", ENGINES)
 def test_a_run_never_waits_for_its_deadline_wherever_an_alarm_interrupts_the_scheduler(options):
-    counted, _ = run_interrupted(ENGINES[options], _scheduler, None)
-    assert counted.passed > 50
-    for at in range(counted.passed):
-        interrupter, seen = run_interrupted(ENGINES[options], _scheduler, at)
-        assert interrupter.raised, at
-        assert seen["seconds"] < 10, at
-        assert seen["tasks"] == 0, at
-        if seen["report"] is not None:
-            succeeded = {outcome.position for outcome in seen["report"].succeeded}
-            assert succeeded <= {0, 2, 3}, at
+    places = process_interrupted(ENGINES[options], None).passed
+    assert places > 50
+    for at in range(places):
+        assert process_interrupted(ENGINES[options], at).raised, at
+
+
+def run_interrupted(engine, at):
+    """Run a batch on a loop of ours, and interrupt whatever runs it at a place; then run another."""
+    interrupter = Interrupter([_scheduler, _loop, _invocation], at)
+    begun = kept_loop().time()
+    looks = mock.patch.object(_loop, "was_raised_by_signal_handler", is_alarm)
+    with interrupter, looks, contextlib.suppress(AlarmError):
+        assert_true(engine.run(whole(), handler, LambdaContext(timeout=60)))
+    assert asyncio._get_running_loop() is None
+    assert kept_loop().time() - begun < 10
+    report = engine.run(whole(), handler, LambdaContext(timeout=60))
+    assert {outcome.position for outcome in report.succeeded} >= {0, 2}, at
+    return interrupter
+
+
+def is_alarm(error):
+    """Stands for the look at a traceback: what raises here is no signal handler, but stands for one."""
+    return type(error) is AlarmError
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.parametrize("options", ENGINES)
+def test_a_loop_of_ours_bears_an_alarm_wherever_it_comes(options):
+    engine = BatchEngine(**ENGINES[options])
+    with virtual_kept_loops():
+        places = run_interrupted(engine, None).passed
+        assert places > 100
+        for at in range(places):
+            assert run_interrupted(engine, at).raised, at
+
+
+ALARMS = 300
+"""Runs that a real alarm interrupts. A program outside of the tests interrupted ten thousand, and none waited."""
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_real_alarms_let_no_run_wait_for_its_deadline(monkeypatch):
+    def on_alarm(number, frame):
+        raise AlarmError
+
+    async def waits_a_little(record):
+        if int(record.body) % 3:
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(
+        sys, "unraisablehook", lambda _: None
+    )  # an alarm may also come where a finalizer runs
+    rng = random.Random(11)
+    event = sqs_event([str(number) for number in range(30)])
+    engine = BatchEngine(concurrency=8)
+    waited = 0
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    try:
+        for _ in range(ALARMS):
+            context = LambdaContext(timeout=20)
+            with contextlib.suppress(
+                AlarmError, SystemError
+            ):  # the latter is CPython's, with the alarm as its cause
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-6, 2e-3))
+                    engine.run(event, waits_a_little, context)
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            waited += context.get_remaining_time_in_millis() < 10_000
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert waited == 0
