@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from time import monotonic  # noqa: TID251 - see clock_of
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, cast, final
 
 from asyncbatch._failure_texts import describe_invalid
 from asyncbatch._ledger import FailureReason, Ledger, SkipReason
@@ -367,7 +367,7 @@ class Run:
         self._judge = None if self._judge is None else _never
         self._observer = self._follower = self._threads = self._trouble = None
         self._contexts = {}
-        self._lanes = self._context = None  # type: ignore[assignment]  # nothing starts any more
+        self._lanes = self._context = cast("Any", None)  # nothing starts any more
 
     @property
     def stragglers(self) -> list[int]:
@@ -812,7 +812,7 @@ def _has_not_begun(task: Task[None]) -> bool:
     return inspect.getcoroutinestate(task.get_coro()) == inspect.CORO_CREATED  # type: ignore[arg-type]  # our own coroutine
 
 
-_ATTEMPT: Final = Run._attempt.__code__  # noqa: SLF001 - tells the tasks of runs from others
+_ATTEMPT: Final = Run._attempt.__code__  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - tells tasks of runs
 
 
 _STANDARD_CLOCK: Final = asyncio.BaseEventLoop.time
