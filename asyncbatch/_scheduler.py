@@ -190,6 +190,7 @@ class Run:
     _loop: asyncio.AbstractEventLoop
     _time: Callable[[], float]
     _context: Context
+    _lanes: Lanes
 
     def __init__(  # noqa: PLR0917 - keywords would be paid per batch
         self,
