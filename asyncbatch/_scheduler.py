@@ -339,8 +339,8 @@ class Run:
         Returns:
             What stopped the run: a cancellation, an interrupt, or an error of our own.
         """
-        if self._contexts:
-            self._tell_of_stragglers()
+        if self._observer is not None and self._contexts:
+            self._tell_of_stragglers(self._observer)
         self.over = True
         self._tell_success = None  # it may be a method of this object: a cycle
         self._task_options.clear()  # it holds the context of the last record
@@ -739,16 +739,17 @@ class Run:
         if self._observer is not None and self._contexts.pop(position, None) is not None:
             self._observer.ended(position)
 
-    def _tell_of_stragglers(self) -> None:
+    def _tell_of_stragglers(self, observer: Observer) -> None:
         """Let the observer know of records whose start was told and that did not end."""
-        for position, context in self._contexts.items():
-            if self._observer is not None and self._ledger.started[position] is not None:
-                try:
-                    context.run(self._observer.ended, position)
-                except BaseException as error:  # noqa: BLE001 - an interrupt, raised at the end
-                    if self._trouble is None:
-                        self._trouble = error
-        self._contexts.clear()
+        contexts, self._contexts = self._contexts, {}
+        for position, context in contexts.items():
+            if self._ledger.started[position] is None:  # its task never began
+                continue
+            try:
+                context.run(observer.ended, position)
+            except BaseException as error:  # noqa: BLE001 - an interrupt, raised at the end
+                if self._trouble is None:
+                    self._trouble = error
 
     # --- record timeouts: one timer for all -----------------------------------------------------------
 

@@ -25,7 +25,8 @@ two threads between each other's steps could leave it in a state that no order o
 lock for all limits, because an object with a lock of its own can neither be copied nor pickled; it is held for
 microseconds. It is only taken by `with`, so that no exception of a signal handler leaves it locked.
 """
-if hasattr(os, "register_at_fork"):  # a child would inherit the lock as another thread holds it
+# Without this a child could inherit the lock while another thread of the parent holds it.
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(
         before=changing.acquire, after_in_parent=changing.release, after_in_child=changing.release
     )

@@ -7,11 +7,17 @@ import logging
 import time
 import traceback
 import weakref
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 
 import pytest
 
 from asyncbatch import BatchEngine, Failed, FailureReason, Skipped, Succeeded, threaded
+from asyncbatch._contained import Contained
+from asyncbatch._events import read_event
+from asyncbatch._handlers import BoundHandler
+from asyncbatch._hook_calls import HookCalls
+from asyncbatch._invocation import Job
+from asyncbatch._ledger import Ledger
 from asyncbatch._scheduler import CAN_START_EAGERLY
 from asyncbatch.hooks import BatchEnded, BatchStarted, RecordEnded, RecordStarted
 from asyncbatch.testing import LambdaContext, kinesis_event, run_virtual, sqs_event
@@ -386,3 +392,33 @@ def test_nothing_is_told_after_the_end_by_a_thread_that_was_left_behind(caplog):
     time.sleep(1.2)
     assert len(told) == count
     assert not report.succeeded
+
+
+def test_nothing_is_told_once_the_end_was():
+    """A thread that was left behind may be about to tell something at that moment."""
+    told = []
+    batch = read_event(sqs_event(["a"]), None)
+    calls = HookCalls([told.append], batch, Ledger(1), Contained())
+    calls.batch_started(7)
+    calls.batch_ended(None)
+    calls.started(0, None)
+    calls.limit_changed(7, 8)
+    assert [type(each) for each in told] == [BatchStarted, BatchEnded]
+
+
+def test_of_a_task_that_never_began_no_end_is_told():
+    """A signal handler's exception may leave such a task, at whichever moment it comes."""
+    told = []
+    job = Job(
+        BatchEngine(hooks=[told.append]),
+        read_event(sqs_event(["a"]), None),
+        BoundHandler(waits),
+        None,
+        None,
+        None,
+    )
+    job.begin(time.monotonic)
+    run = job.prepare()
+    run._contexts[0] = copy_context()
+    run.close()
+    assert [type(each) for each in told] == [BatchStarted]

@@ -17,13 +17,15 @@ class Lines:
     def __init__(self, module):
         self.file = module.__file__
         self.count = 0
+        self.before = None
 
     def __enter__(self):
+        self.before = sys.gettrace()  # coverage's, which goes on afterwards
         sys.settrace(self._at_call)
         return self
 
     def __exit__(self, *_):
-        sys.settrace(None)
+        sys.settrace(self.before)
 
     def _at_call(self, frame, event, arg):
         return self._at_line if frame.f_code.co_filename == self.file else None
