@@ -74,7 +74,7 @@ def blocked():
 
     def run():
         engine = guarded(deadline_margin=0.3, grace=0.01)
-        return engine.run(sqs_event(["a"]), blocks, LambdaContext(0.35))
+        return engine.run(sqs_event(["a"]), blocks, LambdaContext(0.8))
 
     run.release = released.set
     yield run

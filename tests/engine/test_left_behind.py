@@ -44,7 +44,7 @@ def held():
 
 
 def guarded(**options):
-    return BatchEngine(guard_blocking=True, deadline_margin=0.3, grace=0.01, **options)
+    return BatchEngine(guard_blocking=True, deadline_margin=0.4, grace=0.01, **options)
 
 
 def test_records_that_are_due_in_the_same_turn_take_no_further_step(held):
@@ -62,7 +62,7 @@ def test_records_that_are_due_in_the_same_turn_take_no_further_step(held):
         steps.append(record.text)
 
     opened = []
-    report = guarded().run(event(5), handler, LambdaContext(0.5))
+    report = guarded().run(event(5), handler, LambdaContext(0.9))
     assert not report.succeeded
     held.let_go()
     assert steps == []
@@ -87,7 +87,7 @@ def test_no_further_record_starts_and_no_hook_is_told_after_the_end(held, waits_
 
     limit = AIMDLimit(initial=1, maximum=1)
     engine = guarded(concurrency=limit, hooks=[hook, hook])
-    report = engine.run(event(4), handler, LambdaContext(0.5))
+    report = engine.run(event(4), handler, LambdaContext(0.9))
     before = list(told)
     assert isinstance(told[-1], BatchEnded)
     held.let_go()
@@ -113,7 +113,7 @@ def test_a_hook_that_holds_the_thread_is_the_last_that_is_told_before_the_end(he
         told.append("handler")
 
     engine = guarded(concurrency=1, hooks=[first, second])
-    engine.run(event(2), handler, LambdaContext(0.5))
+    engine.run(event(2), handler, LambdaContext(0.9))
     ended = list(told)
     held.let_go()
     assert ended == [
@@ -136,7 +136,7 @@ def test_a_key_function_that_holds_the_thread_is_followed_by_no_record(held):
     async def handler(record):
         ran.append(record.text)
 
-    report = guarded(ordering=key, hooks=[told.append]).run(event(3), handler, LambdaContext(0.5))
+    report = guarded(ordering=key, hooks=[told.append]).run(event(3), handler, LambdaContext(0.9))
     assert {outcome.reason for outcome in report.outcomes} == {SkipReason.DEADLINE}
     before = list(told)
     held.let_go()
@@ -158,7 +158,7 @@ def test_functions_in_threads_that_wait_for_a_place_begin_no_more(held):
         ends.wait(20)
 
     engine = guarded(concurrency=1, record_timeout=0.05, hooks=[hook])
-    report = engine.run(event(3), handler, LambdaContext(0.6))
+    report = engine.run(event(3), handler, LambdaContext(0.9))
     assert not report.succeeded
     ends.set()
     held.let_go()

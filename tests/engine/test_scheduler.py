@@ -387,6 +387,26 @@ def test_a_timeout_counts_from_the_first_time_that_a_thread_says_that_it_starts(
     assert cancellations == [outcome.ended]
 
 
+def test_a_thread_that_says_after_its_timeout_that_it_starts_is_not_given_another(monkeypatch):
+    """Both happen in one turn: the place is given, and the time that it was waited for is up."""
+    marked = threaded(lambda record: None)
+
+    async def say_it_late(_, record):
+        own = scheduler.threaded_record.get()
+        await asyncio.sleep(0)
+        own.begin()
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            own.begin(after_waiting=True)
+            assert not own.begin.func.__self__._expiries
+            raise
+
+    monkeypatch.setattr(type(marked), "__call__", say_it_late)
+    report = run_virtual(lambda: BatchEngine(record_timeout=5.0).process(event(1), marked))
+    assert report.outcomes[0].message == "took longer than record_timeout (5 s)"
+
+
 # --- cancelled before the first step ------------------------------------------------------------------
 
 

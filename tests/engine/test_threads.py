@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+import types
 from contextvars import ContextVar
 
 import anyio.from_thread
@@ -237,11 +238,11 @@ def test_a_record_that_waits_for_a_place_has_the_whole_timeout_once_it_has_a_thr
         if record.text == "0":
             first_ends.wait(20)
         else:
-            time.sleep(0.5)
+            time.sleep(0.6)
 
     async def main():
-        asyncio.get_running_loop().call_later(1.2, first_ends.set)
-        return await BatchEngine(concurrency=1, record_timeout=0.8).process(event(2), handler)
+        asyncio.get_running_loop().call_later(1.5, first_ends.set)
+        return await BatchEngine(concurrency=1, record_timeout=1.0).process(event(2), handler)
 
     report = asyncio.run(main())
     assert [outcome.position for outcome in report.succeeded] == [1]
@@ -256,8 +257,8 @@ def test_a_record_that_waits_for_a_place_is_cut_off_at_the_deadline_and_never_be
         begun.append(record.text)
         released.wait(30)
 
-    engine = BatchEngine(concurrency=1, record_timeout=0.2, deadline_margin=0.2, grace=0.02)
-    report = engine.run(event(3), blocks, LambdaContext(0.55))
+    engine = BatchEngine(concurrency=1, record_timeout=0.5, deadline_margin=0.6, grace=0.02)
+    report = engine.run(event(3), blocks, LambdaContext(1.35))
     assert report.outcomes[0].reason is FailureReason.TIMED_OUT
     assert report.outcomes[1].reason is FailureReason.DEADLINE
     assert not report.succeeded
@@ -571,6 +572,24 @@ def test_a_function_can_ask_whether_its_record_was_given_up():
     assert report.outcomes[0].reason is FailureReason.TIMED_OUT
     assert asked.wait(20)
     assert told == [asyncio.CancelledError]
+
+
+def test_libraries_that_ask_sniffio_find_no_event_loop_in_a_thread(monkeypatch):
+    library = ContextVar("library", default=None)
+    monkeypatch.setitem(sys.modules, "sniffio", types.SimpleNamespace(current_async_library_cvar=library))
+    seen = []
+
+    @threaded
+    def handler(record):
+        seen.append(library.get())
+
+    async def main():
+        library.set("asyncio")
+        await handler("outside of a run")
+        return library.get()
+
+    assert asyncio.run(main()) == "asyncio"
+    assert seen == [None]
 
 
 def test_an_anyio_that_does_not_tell_what_makes_a_thread_its_own_is_no_obstacle(monkeypatch):
