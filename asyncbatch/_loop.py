@@ -20,7 +20,6 @@ import os
 import signal
 import sys
 import threading
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
 from collections.abc import Set as AbstractSet
 from functools import partial
@@ -537,9 +536,8 @@ def discard_loop(kept: KeptLoop | None = None) -> None:
 def leave_loop(loop: asyncio.AbstractEventLoop) -> None:
     """End a loop from another thread, as soon as what holds it lets go: no task on it takes another step."""
     ready: Any = getattr(loop, "_ready", None)
-    if isinstance(
-        ready, deque
-    ):  # whatever is to be called in this turn stands in it, and would come before us
+    if hasattr(ready, "appendleft"):
+        # Whatever is to be called in this turn stands in it already, and would come first.
         ready.appendleft(asyncio.Handle(_leave, (), loop))
     with contextlib.suppress(RuntimeError):  # the thread has gone on meanwhile, and closed its loop
         loop.call_soon_threadsafe(_leave)
