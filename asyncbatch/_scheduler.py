@@ -54,6 +54,7 @@ _FIRST_BURST: Final = 16
 # After the second cancellation a handler that obeys it needs this many turns of the loop to end.
 _LAST_TURNS: Final = 3
 
+_NO_EXPIRIES: Final[deque[tuple[float, int]]] = deque()
 _NONE_UNBEGUN: Final[tuple[list[int], list[int]]] = ([], [])
 _CANCELLED: Final = "cancelled by the handler"
 _PENDING_CANCELLATION: Final = "a cancellation was pending when the handler returned"
@@ -242,7 +243,7 @@ class Run:
         self.over = False
         self._settled: Callable[[], object] = _nothing
         self._live: dict[int, asyncio.Task[None]] = {}
-        self._expiries: deque[tuple[float, int]] = deque()
+        self._expiries: deque[tuple[float, int]] = _NO_EXPIRIES if self._record_timeout is None else deque()
         self._contexts: dict[int, Context] = {}
         self._unbegun: tuple[list[int], list[int]] = _NONE_UNBEGUN if eager else ([], [])
         self._handles: dict[str | int, asyncio.Handle] = {}
