@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 
 from asyncbatch._failure_texts import describe_invalid
 from asyncbatch._ledger import FailureReason, Ledger, SkipReason
+from asyncbatch._raised import in_lambda
 from asyncbatch._records import UNREAD, Record
 from asyncbatch._undone import undone_work
 from asyncbatch._views import RawRecord
@@ -142,8 +143,9 @@ class Run:
             with its thread, which may have to wait for its turn.
         observer: Who is told of starts and ends; None for nobody.
         judge: Decides whether a record succeeded, for handlers that take raw records and turn what those raise
-            into results themselves: what they raise all the same ends the run. None for the rule that a plain
-            return is success and an exception the record's failure.
+            into results themselves: what they raise all the same ends the run, but once the time is up it is
+            no more than the record's failure. None for the rule that a plain return is success and an exception
+            the record's failure.
     """
 
     __slots__ = (
@@ -655,10 +657,10 @@ class Run:
         if issubclass(kind, asyncio.CancelledError):
             self._ledger.fail(position, FailureReason.CANCELLED, error, _CANCELLED)
             return
-        if self._judge is not None and not issubclass(kind, KeyboardInterrupt):
+        ends_the_run = self._judge is not None and (not self._cut_short or is_interrupt(error))
+        if ends_the_run and not issubclass(kind, KeyboardInterrupt):
             self._ledger.fail(position, FailureReason.RAISED, None, self._ledger.describe(error))
-            if self._ledger.result is None:  # after the seal nothing that a record does leaves the run
-                self.stop(error)
+            self.stop(error)
             return
         self._ledger.fail(position, FailureReason.RAISED, error)
         if issubclass(kind, KeyboardInterrupt):
@@ -833,6 +835,16 @@ async def _nowhere(_: object) -> None:
 def _never(_position: int, _result: object) -> bool:
     """The judge of a run that is over."""
     return False
+
+
+# What a record can raise and still be the only one to fail. Outside Lambda the others end the batch: an interrupt,
+# or what a test framework raises to end a test.
+_ONE_RECORDS: Final = (Exception, asyncio.CancelledError, SystemExit, GeneratorExit, BaseExceptionGroup)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether a person wants the program, or the test, to stop. In Lambda nobody can."""
+    return not issubclass(type(error), _ONE_RECORDS) and not in_lambda()
 
 
 def _nothing() -> None:

@@ -12,20 +12,21 @@ from __future__ import annotations
 
 import functools
 import inspect
-from asyncio import CancelledError
 from collections.abc import Awaitable, Iterator, MutableSequence, Sequence
 from time import monotonic, sleep  # noqa: TID251 - where no loop runs, there is none to tell the time
 from typing import Any, Final, Protocol
 
 from asyncbatch._deadline import budget_of, default_margin, remaining_time
 from asyncbatch._events import Batch
+from asyncbatch._failure_texts import describe
 from asyncbatch._handlers import BoundHandler
 from asyncbatch._invocation import Job, run_where_clients_live
 from asyncbatch._lanes import Halts
 from asyncbatch._ledger import Failure, FailureReason, SkipReason
 from asyncbatch._log import Log
 from asyncbatch._options import Options
-from asyncbatch._raised import in_lambda
+from asyncbatch._raised import type_name
+from asyncbatch._scheduler import is_interrupt
 from asyncbatch._sources import FailureScope, SourceRules
 from asyncbatch._undone import CONTAINER_TYPES, PLAIN_TYPES, undone_work
 from asyncbatch.powertools._sources import UNREPORTED
@@ -130,16 +131,6 @@ def refuse_undone(result: object) -> None:
         raise TypeError(message)
 
 
-# What a record can raise and still be the only one to fail. Outside Lambda the others end the batch: an interrupt,
-# or what a test framework raises to end a test.
-_ONE_RECORDS: Final = (Exception, CancelledError, SystemExit, GeneratorExit, BaseExceptionGroup)
-
-
-def is_interrupt(error: BaseException) -> bool:
-    """Whether a person wants the program, or the test, to stop; in Lambda nobody can."""
-    return not issubclass(type(error), _ONE_RECORDS) and not in_lambda()
-
-
 # --- one after another --------------------------------------------------------------------------------
 
 
@@ -172,7 +163,7 @@ def run_in_order(processor: Processor, turn: Turn, records: Sequence[Any]) -> li
             break
     if len(entries) < len(records):
         unprocessed = range(len(entries), len(records))
-        entries += [_tell_unprocessed(processor, tally, position) for position in unprocessed]
+        entries += _tell_at_the_end(processor, tally, unprocessed)
         _warn_of_deadline(tally)
     return entries
 
@@ -226,7 +217,7 @@ def _unearned(processor: Processor, tally: Tally, position: int, entry: Any) -> 
         tally.note(position, entry)
         return entry  # type: ignore[no-any-return]  # whatever an overridden method gave
     tally.ledger.fail(position, *_refusal(entry))
-    _withdraw(processor.success_messages, tally.records[position])
+    _withdraw(processor, tally.records[position])
     return _tell_unprocessed(processor, tally, position)
 
 
@@ -321,17 +312,20 @@ def run_concurrently(processor: Processor, turn: Turn, records: Sequence[Any]) -
 
 def _tell_the_rest(processor: Processor, tally: Tally, entries: dict[int, Any]) -> None:
     """Let the failure handler know of every record that did not succeed and of which it was not told."""
+    untold: list[int] = []
     for position, succeeded in enumerate(tally.succeeded):
         if succeeded or (position in entries and not claims_success(entries[position])):
             continue
         if position in entries:  # with success too late, a cancellation pending, or work undone
             del entries[position]
-            _withdraw(processor.success_messages, tally.records[position])
-        entries[position] = _tell_unprocessed(processor, tally, position)
+            _withdraw(processor, tally.records[position])
+        untold.append(position)
+    entries.update(zip(untold, _tell_at_the_end(processor, tally, untold), strict=True))
     _warn_of_deadline(tally)
 
 
-def _withdraw(messages: list[Any], record: object) -> None:
+def _withdraw(processor: Processor, record: object) -> None:
+    messages: list[Any] = getattr(processor, "success_messages", [])
     for index, message in enumerate(messages):
         if message is record:
             del messages[index]
@@ -343,13 +337,39 @@ def _sort_lists(lists: Sequence[MutableSequence[Any]], marks: Sequence[int], ent
     succeeded = [position for position, entry in entries.items() if earned(entry)]
     others = [position for position, entry in entries.items() if not earned(entry)]
     for items, mark, positions in zip(lists, marks, (succeeded, others, others), strict=True):
-        added = items[mark:]
+        added = items[mark:] if isinstance(items, list) else []
         if len(added) == len(positions):  # else an overridden handler keeps books of its own
             pairs = sorted(zip(positions, added, strict=True), key=lambda pair: pair[0])
             items[mark:] = [item for _, item in pairs]
 
 
 # --- records that were not run to their end -----------------------------------------------------------
+
+
+def _tell_at_the_end(processor: Processor, tally: Tally, positions: Sequence[int]) -> list[Entry]:
+    """Let the processor's failure handler have records that were not run to their end, when all others have ended.
+
+    What it raises now ends nothing any more, and is logged: it would cost the other records their reply.
+    """
+    entries: list[Entry] = []
+    errors: list[str] = []
+    for position in positions:
+        try:
+            entries.append(_tell_unprocessed(processor, tally, position))
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            errors.append(type_name(error))
+            entries.append(("fail", describe(error), tally.records[position]))
+    if errors:
+        logger.warning(
+            "failure_handler raised for %d of %d records that were not processed, which are reported all the "
+            "same (%s)",
+            len(errors),
+            len(positions),
+            ", ".join(sorted(set(errors))),
+        )
+    return entries
 
 
 def _tell_unprocessed(processor: Processor, tally: Tally, position: int) -> Entry:

@@ -18,8 +18,9 @@ from asyncbatch._errors import SequenceOrderError
 from asyncbatch._failure_texts import describe_pair
 from asyncbatch._log import Log
 from asyncbatch._raised import traceback_of, type_name
+from asyncbatch._scheduler import is_interrupt
 from asyncbatch._sources import SourceRules
-from asyncbatch.powertools._processing import Entry, is_interrupt, run_concurrently, run_in_order
+from asyncbatch.powertools._processing import Entry, run_concurrently, run_in_order
 from asyncbatch.powertools._sources import UNREPORTED
 from asyncbatch.powertools._turns import Turn
 from asyncbatch.powertools.data_classes import (
@@ -296,6 +297,7 @@ class BasePartialProcessor(ABC):
         return "fail", text, record
 
     def _warn_(self, exception: ExceptionInfo) -> None:
+        """Let the user's logger have an exception; Lambda's own handler raises at half a surrogate pair."""
         try:
             self.logger.warning("Record processing exception; skipping this record", exc_info=exception)
         except BaseException as error:

@@ -38,6 +38,7 @@ class Turn:
         refusal: Why the last run could not even begin; None if it could.
         running: How many runs are under way.
         stop_at: When a run of one record after another starts no more, on the monotonic clock; None for never.
+        margin: Seconds from then until Lambda's deadline.
         tallies: What became of the records, one for each call of ``process`` or ``async_process``.
     """
 
@@ -47,6 +48,7 @@ class Turn:
     refusal: BaseException | None = None
     running = 0
     stop_at: float | None = None
+    margin: float = 0.0
 
     def __init__(self, context: object) -> None:
         self.context = context
@@ -76,8 +78,8 @@ class Turn:
 
     @property
     def is_sealed(self) -> bool:
-        """Whether the last run has been sealed: what its records still come to counts for nothing."""
-        return bool(self.tallies) and self.tallies[-1].is_sealed
+        """Whether its runs have been sealed: what their records still come to counts for nothing."""
+        return bool(self.tallies) and all(tally.is_sealed for tally in self.tallies)
 
     def unnoted(self, noted: int) -> bool:
         """Whether more records did not succeed than the number that the processor has noted."""

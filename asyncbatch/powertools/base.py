@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Final, Self
 from asyncbatch._errors import InvalidHandlerError, InvalidOptionError, SequenceOrderError
 from asyncbatch._log import Log
 from asyncbatch._raised import type_name
+from asyncbatch._scheduler import is_interrupt
 from asyncbatch._sources import SourceRules, is_object
 from asyncbatch._undone import PLAIN_TYPES
-from asyncbatch.powertools._processing import finish, is_interrupt, options_for, refuse_undone
+from asyncbatch.powertools._processing import finish, options_for, refuse_undone
 from asyncbatch.powertools._processor import (
     BasePartialProcessor,
     BatchEventTypes,

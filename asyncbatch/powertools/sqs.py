@@ -14,10 +14,11 @@ from typing import Any, Final
 from asyncbatch._errors import InvalidOptionError
 from asyncbatch._log import Log
 from asyncbatch._raised import type_name
+from asyncbatch._scheduler import is_interrupt
 from asyncbatch._sources import SourceRules
 from asyncbatch._sqs import BATCH_LIMIT, delete_messages
 from asyncbatch.powertools._middleware import middleware
-from asyncbatch.powertools._processing import finish, finish_async, is_interrupt, run_to_end
+from asyncbatch.powertools._processing import finish, finish_async, run_to_end
 from asyncbatch.powertools._processor import BasePartialProcessor
 from asyncbatch.powertools._sources import DELETED, queue_arn
 from asyncbatch.powertools.exceptions import SQSBatchProcessingError
