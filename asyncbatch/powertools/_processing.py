@@ -144,8 +144,11 @@ def run_in_order(processor: Processor, turn: Turn, records: Sequence[Any]) -> li
     """
     tally = Tally(processor._begin_run_(records), records)
     turn.tallies.append(tally)
-    budget, _ = _time_left(turn.context)
-    turn.stop_at = None if budget is None else monotonic() + budget
+    turn.stop_at = None
+    budget, remaining = _time_left(turn.context)
+    if budget is not None and remaining is not None:
+        turn.stop_at = monotonic() + budget
+        turn.margin = remaining - budget
     entries: list[Entry] = []
     left = iter(records)
     odd: tuple[()] | tuple[Any] = ()
@@ -244,15 +247,19 @@ def run_to_end(turn: Turn | None, awaitable: Awaitable[Any]) -> Any:
         except Exception as error:  # noqa: BLE001 - raised again below, with its traceback
             raised.append(error)
 
-    budget = None if turn is None or turn.stop_at is None else max(0.0, turn.stop_at - monotonic())
+    budget = remaining = None
+    if turn is not None and turn.stop_at is not None:
+        budget = max(0.0, turn.stop_at - monotonic())
+        remaining = budget + turn.margin
     batch = Batch(UNREPORTED, [{}], ["the record"], (), 1)
     job = Job(options_for(1), batch, BoundHandler(wait), None, budget, None)
-    left = run_where_clients_live(job, budget)
+    left = run_where_clients_live(job, remaining)
     if job.ledger.seal(left) == b"\1":
         if raised:
             raise raised[0]
         return results[0]
-    undone_work(awaitable)  # closes what was not begun
+    if inspect.iscoroutine(awaitable) and inspect.getcoroutinestate(awaitable) == inspect.CORO_CREATED:
+        awaitable.close()  # one that was begun may swallow that as well, and never return from here
     failure = job.ledger.failures.get(0)
     if failure is not None and failure.error is not None:
         raise failure.error

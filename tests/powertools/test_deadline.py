@@ -1,7 +1,10 @@
 """D7: a context tells the deadline, and the reply is made before it; finished work stays finished."""
 
 import asyncio
+import contextlib
+import gc
 import time
+import types
 
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext as TheirContext
@@ -158,6 +161,86 @@ def test_a_straggler_does_not_run_in_the_next_invocation(in_lambda):
 
     assert async_process_partial_response(EVENT, waits, processor) == reply()
     assert not ticks
+
+
+class ObeysNothing:
+    """Handlers that obey nothing, not even the closing of their coroutines, until the test is over.
+
+    A coroutine that is closed goes on here without waiting: there is no loop to wait on.
+    """
+
+    def __init__(self):
+        self.test_is_over = False
+
+    async def coroutine(self, record):
+        while record.body.startswith("slow") and not self.test_is_over:
+            with contextlib.suppress(BaseException):
+                await asyncio.sleep(0.01)
+
+    @types.coroutine
+    def generator(self, record):
+        yield from self.coroutine(record).__await__()
+
+    def awaitable(self, record):
+        return Awaitable(self.coroutine(record))
+
+
+class Awaitable:
+    """An awaitable of one's own; what it calls close is never called."""
+
+    def __init__(self, coroutine):
+        self.coroutine = coroutine
+
+    def __await__(self):
+        return self.coroutine.__await__()
+
+    def close(self):
+        pytest.fail("it is no coroutine")
+
+
+@pytest.fixture
+def obeys_nothing():
+    handlers = ObeysNothing()
+    yield handlers
+    handlers.test_is_over = True
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["outside", "inside a loop"])
+@pytest.mark.parametrize("what", ["coroutine", "generator", "awaitable"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_handler_that_obeys_nothing_does_not_hang_the_call(obeys_nothing, what, is_async, inside):
+    """Its coroutine has begun, and so is left as it is; one that has not is closed, or Python would complain."""
+    handler = getattr(obeys_nothing, what)
+    processor = processor_of(OURS, "SQS", is_async=is_async)
+    context = LambdaContext(timeout=0.8)
+
+    def call():
+        return timed(lambda: process(OURS, EVENT, handler, processor, context, is_async=is_async))
+
+    async def main():
+        return call()
+
+    answer, seconds = asyncio.run(main()) if inside else call()
+    assert answer == (reply(B) if is_async else reply(B, C))
+    assert seconds < 0.8
+    assert str(processor.exceptions[0][1]) == NOT_FINISHED
+    gc.collect()  # nor is it collected
+
+
+def test_inside_a_running_loop_the_grace_is_waited_for(caplog):
+    """A handler that obeys its second cancellation is no reason to leave a thread behind."""
+
+    async def obeys_late(record):
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(30)
+        await asyncio.sleep(30)
+
+    async def main():
+        processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+        return process_partial_response(EVENT, obeys_late, processor, LambdaContext(timeout=0.8))
+
+    assert asyncio.run(main()) == reply(A, B, C)
+    assert "left behind" not in caplog.text
 
 
 def test_a_fifo_batch_is_cut_in_order():
