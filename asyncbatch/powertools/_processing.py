@@ -144,11 +144,12 @@ def run_in_order(processor: Processor, turn: Turn, records: Sequence[Any]) -> li
     """
     tally = Tally(processor._begin_run_(records), records)
     turn.tallies.append(tally)
-    turn.stop_at = None
-    budget, remaining = _time_left(turn.context)
-    if budget is not None and remaining is not None:
-        turn.stop_at = monotonic() + budget
-        turn.margin = remaining - budget
+    if turn.context is not None:
+        turn.stop_at = None
+        budget, remaining = _time_left(turn.context)
+        if budget is not None and remaining is not None:
+            turn.stop_at = monotonic() + budget
+            turn.margin = remaining - budget
     entries: list[Entry] = []
     left = iter(records)
     odd: tuple[()] | tuple[Any] = ()

@@ -143,8 +143,9 @@ class BasePartialProcessor(ABC):
         turn.entered = True
         try:
             self._prepare()
-        except BaseException:
+        except BaseException as error:
             turn.over = True
+            self._refuse_(error)
             raise
         return self
 
@@ -159,11 +160,13 @@ class BasePartialProcessor(ABC):
             turn.broken = exception_type is not None
         try:
             if turn is not None and not turn.tallies and exception_type is None:
-                self._warn_of_unprocessed_()
+                self._warn_of_unprocessed_(turn)
             self._clean()
-        except (BaseBatchProcessingError, SequenceOrderError):
-            if exception_type is None:  # else the block's own error is the one to be seen
-                raise
+        except BaseException as error:
+            if turn is not None:
+                turn.outdated = not turn.over  # an override raised before the response was made
+            if exception_type is None or not issubclass(type(error), _OF_THE_BATCH):
+                raise  # else the block's own error is the one to be seen
         finally:
             if turn is not None:
                 turn.over = True
@@ -193,6 +196,8 @@ class BasePartialProcessor(ABC):
         turn = using._turn_
         if turn is None:
             turn = using._turn_ = Turn(None)
+        elif turn.over:
+            turn.outdated = True
         begun = len(turn.tallies)
         turn.refusal = None
         turn.running += 1
@@ -256,10 +261,26 @@ class BasePartialProcessor(ABC):
         other.exceptions = []
         return other
 
-    def _warn_of_unprocessed_(self) -> None:
-        kept = getattr(self, "success_messages", None) or getattr(self, "fail_messages", None)
-        if not kept and getattr(self, "records", None):
+    def _warn_of_unprocessed_(self, turn: Turn) -> None:
+        if self._is_unprocessed_(turn):
             logger.warning("the `with` block was left without a call of process(): no record was processed")
+
+    def _is_unprocessed_(self, turn: Turn) -> bool:
+        """Whether nothing has become of the records, as far as can be told.
+
+        A `process` that is not ours answers for itself, and so do lists that somebody has filled in the block.
+        """
+        if turn is not self._turn_ or turn.tallies:
+            return False
+        if turn.entered and (turn.recorded or any(getattr(self, name, None) for name in _LISTS)):
+            return False
+        if not _OUR_RUNS.issuperset(functions_of(self, ("process", "async_process"))):
+            return False
+        records: Any = getattr(self, "records", None)
+        return records is not None and (not hasattr(records, "__len__") or len(records) > 0)
+
+    def _refuse_(self, error: BaseException) -> None:  # noqa: B027 - there is nothing to keep here
+        """Keep why a block was not entered."""
 
     # --- what becomes of a record ---------------------------------------------------------------------
 
@@ -327,6 +348,15 @@ class BasePartialProcessor(ABC):
         """Have a record handled that failed without reaching the handler, or its end."""
         return self.failure_handler(record=record, exception=exception)
 
+
+def functions_of(processor: object, names: Iterable[str]) -> list[Any]:
+    """The functions behind methods of a processor; None where it has something else, a test's mock for one."""
+    return [getattr(getattr(processor, name), "__func__", None) for name in names]
+
+
+_OF_THE_BATCH: Final = (BaseBatchProcessingError, SequenceOrderError)
+_LISTS: Final = ("success_messages", "fail_messages", "exceptions")
+_OUR_RUNS: Final = frozenset({BasePartialProcessor.process, BasePartialProcessor.async_process})
 
 # Reading a signature takes longer than a small batch. Only what was found out is kept, not the handler.
 _accepting: Final[WeakKeyDictionary[Callable[..., Any], bool]] = WeakKeyDictionary()

@@ -35,7 +35,9 @@ class Turn:
         entered: The ``with`` block was entered.
         over: It was left.
         broken: It was left by an exception.
+        recorded: A record has succeeded by the word of an overridden method, which may keep no list of it.
         refusal: Why the last run could not even begin; None if it could.
+        outdated: It was left, but the processor's response does not tell of all that has become of its records.
         running: How many runs are under way.
         stop_at: When a run of one record after another starts no more, on the monotonic clock; None for never.
         margin: Seconds from then until Lambda's deadline.
@@ -46,6 +48,8 @@ class Turn:
     over = False
     broken = False
     refusal: BaseException | None = None
+    outdated = False
+    recorded = False
     running = 0
     stop_at: float | None = None
     margin: float = 0.0
@@ -69,7 +73,10 @@ class Turn:
     @property
     def all_succeeded(self) -> bool:
         """Whether every record of every run succeeded."""
-        return all([tally.all_succeeded for tally in self.tallies])  # noqa: C419 - a generator would cost a microsecond
+        for tally in self.tallies:  # noqa: SIM110 - a generator would cost a microsecond
+            if not tally.all_succeeded:
+                return False
+        return True
 
     @property
     def none_succeeded(self) -> bool:

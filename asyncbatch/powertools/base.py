@@ -12,7 +12,7 @@ from threading import get_ident
 from types import CoroutineType
 from typing import Any, ClassVar, Final, Self
 
-from asyncbatch._errors import InvalidHandlerError, InvalidOptionError, SequenceOrderError
+from asyncbatch._errors import InvalidHandlerError, InvalidOptionError
 from asyncbatch._log import Log
 from asyncbatch._raised import type_name
 from asyncbatch._scheduler import is_interrupt
@@ -25,6 +25,7 @@ from asyncbatch.powertools._processor import (
     EventSourceDataClassTypes,
     FailureResponse,
     SuccessResponse,
+    functions_of,
 )
 from asyncbatch.powertools._sources import (
     FIFO_GROUPS,
@@ -33,7 +34,7 @@ from asyncbatch.powertools._sources import (
     EventType,
     is_from_fifo_queue,
 )
-from asyncbatch.powertools._turns import Turn
+from asyncbatch.powertools._turns import Tally, Turn
 from asyncbatch.powertools.data_classes import (
     DynamoDBRecord,
     KafkaEventRecord,
@@ -109,6 +110,9 @@ class BasePartialBatchProcessor(BasePartialProcessor):
     def response(self) -> PartialItemFailureResponse:
         """The partial batch response of this thread's last batch; also after `BatchProcessingError`.
 
+        It names every record of a batch that was not processed: whose `with` block was left without a call of
+        `process` or `async_process`. Before the block is left it tells what has become of the records so far.
+
         Raises:
             UnreportableRecordError: there is none that names every record which failed.
             BaseException: what kept the records from being run, or their order from being read, raised once more.
@@ -116,8 +120,12 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         using, thread = self._in_use_(), get_ident()
         response: PartialItemFailureResponse
         turn, response = using._turn_, using.batch_response
-        if turn is not using._turn_ or (turn is not None and turn.thread != thread):
+        if turn is not using._turn_ or (
+            turn is not None and turn.thread != thread and thread in using._others_responses_
+        ):
             response = using._others_responses_.get(thread, response)  # another thread's use has begun since
+        elif turn is not None and (turn.outdated or not turn.over):
+            response = using._response_so_far_(turn)
         if isinstance(response, BaseException):
             raise response
         return response
@@ -128,31 +136,38 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         self.exceptions.clear()
         self.batch_response = self._fresh_response_()
 
+    def _refuse_(self, error: BaseException) -> None:
+        self.batch_response = error
+
     def _clean(self) -> None:
         turn = self._turn_ or Turn(None)
         try:
-            self._conclude_(turn)
+            error = self._conclude_(turn)
+        except BaseException as problem:
+            self.batch_response = problem  # an empty response would acknowledge the batch
+            raise
         finally:
             turn.over = True
+        if error is not None:
+            raise error
 
-    def _conclude_(self, turn: Turn) -> None:
-        """Make the response, and raise where that is asked for."""
+    def _conclude_(self, turn: Turn) -> BatchProcessingError | None:
+        """Make the response, and give what is to be raised besides."""
         if turn.refusal is not None:
             # Nothing was run: an empty response would acknowledge the batch.
             self.batch_response = turn.refusal
-            return
+            return None
         if not self._has_messages_to_report() and turn.all_succeeded:
-            return
+            if not turn.tallies and turn.entered and self._lacks_an_answer_(turn):
+                self.batch_response = self._every_record_()
+            return None
         entirely = self.raise_on_entire_batch_failure and self._entire_batch_failed()
         unreportable = None
         try:
             self.batch_response = {"batchItemFailures": turn.entries(self._collected_(turn))}
-        except SequenceOrderError as error:
-            self.batch_response = error
-            raise
         except UnreportableRecordError as error:
             error.child_exceptions = list(self.exceptions)
-            self.batch_response = unreportable = error  # an empty response would acknowledge the batch
+            self.batch_response = unreportable = error
             if not entirely:
                 raise
         if turn.unnoted(len(self.fail_messages)) and not turn.broken:
@@ -160,12 +175,50 @@ class BasePartialBatchProcessor(BasePartialProcessor):
                 "more records are reported as failed than were noted in fail_messages: a record has succeeded "
                 'only if its handlers return a tuple that starts with "success"'
             )
-        if entirely:
-            count = len(self.exceptions)
-            raise BatchProcessingError(
-                f"All records failed processing. {count} individual errors logged separately below.",
-                list(self.exceptions),
-            ) from unreportable
+        if not entirely:
+            return None
+        failed = BatchProcessingError(
+            f"All records failed processing. {len(self.exceptions)} individual errors logged separately below.",
+            list(self.exceptions),
+        )
+        failed.__cause__ = unreportable
+        return failed
+
+    def _response_so_far_(self, turn: Turn) -> Any:
+        """The response before the block is left, or of a run behind it; an error in place of one."""
+        if turn.refusal is not None:
+            return turn.refusal
+        if turn.running:
+            return self._every_record_()
+        if turn.entered or turn.tallies:
+            try:
+                if self._has_messages_to_report() or not turn.all_succeeded:
+                    # Lists that were not emptied on entering have the failures of other batches as well.
+                    return {"batchItemFailures": turn.entries(self._collected_(turn) if turn.entered else ())}
+            except Exception as error:  # noqa: BLE001 - a collector may raise anything
+                return error
+        if self._lacks_an_answer_(turn):
+            return self._every_record_()
+        return self._fresh_response_() if turn.tallies and not turn.entered else self.batch_response
+
+    def _every_record_(self) -> Any:
+        """A response that names every record; where one cannot be named, the error that says so."""
+        unprocessed = Turn(None)
+        try:
+            if type(self.records) is not list:
+                self.records = list(self.records)
+            unprocessed.tallies.append(Tally(self._rules_(self.records), self.records))
+            return {"batchItemFailures": unprocessed.entries(())}
+        except Exception as error:  # noqa: BLE001 - an iterable may raise anything
+            return error
+
+    def _lacks_an_answer_(self, turn: Turn) -> bool:
+        """Whether nothing has become of the records, and no collector of the user's own may know better."""
+        if not self._is_unprocessed_(turn):
+            return False
+        collectors = functions_of(self, _COLLECT)
+        collectors.append(getattr(self._COLLECTOR_MAPPING.get(self.event_type), "__func__", None))
+        return _OUR_COLLECTORS.issuperset(collectors)
 
     def _set_aside_(self, turn: Turn) -> None:
         self._others_responses_[turn.thread] = self.batch_response
@@ -294,13 +347,16 @@ class BasePartialBatchProcessor(BasePartialProcessor):
             if self._own_entries_:
                 self.success_messages.append(record)
                 return "success", result, record
+            turn = self._turn_
+            if turn is not None:
+                turn.recorded = True
             return self.success_handler(record=record, result=result)
         except BaseException as error:
             if is_interrupt(error):
                 raise
             return self._failed_(record, data, error)
 
-    async def _handle_async_(self, record: dict[str, Any]) -> SuccessResponse | FailureResponse:
+    async def _handle_async_(self, record: dict[str, Any]) -> SuccessResponse | FailureResponse:  # noqa: C901 - calls would be paid per record
         """The same beside other records."""
         data = None
         result: Any
@@ -323,6 +379,9 @@ class BasePartialBatchProcessor(BasePartialProcessor):
             if self._own_entries_:
                 self.success_messages.append(record)
                 return "success", result, record  # pyright: ignore[reportUnknownVariableType]
+            turn = self._turn_
+            if turn is not None:
+                turn.recorded = True
             return self.success_handler(record=record, result=result)
         except BaseException as error:
             if self._is_out_of_hand_(error):
@@ -429,6 +488,15 @@ _MAKE_ENTRIES: Final = (
     "failure_handler",
 )
 _makers_of: Final[Callable[[object], tuple[Any, ...]]] = attrgetter(*_MAKE_ENTRIES)
+_COLLECT: Final = (
+    "_has_messages_to_report",
+    "_get_messages_to_report",
+    "_collect_sqs_failures",
+    "_collect_kinesis_failures",
+    "_collect_dynamodb_failures",
+    "_collect_kafka_failures",
+)
+_OUR_COLLECTORS: Final = frozenset(vars(BasePartialBatchProcessor)[name] for name in _COLLECT)
 _THREADS: Final = 64  # whose last responses are kept, for as long as they may take to ask
 
 _new_view: Final[Callable[[type[Any]], Any]] = object.__new__

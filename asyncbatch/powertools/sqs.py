@@ -37,7 +37,8 @@ _DEPRECATED: Final = (
 class PartialSQSProcessor(BasePartialProcessor):
     """Deletes the messages that succeeded and fails the invocation if one did not: Lambda then keeps the others.
 
-    If every message succeeded it deletes nothing: Lambda does. The function's role needs the permission
+    If every message succeeded it deletes nothing: Lambda does. A block in which none was processed fails the
+    invocation too. The function's role needs the permission
     ``sqs:DeleteMessageBatch`` (``sqs:DeleteMessage`` in a policy) on the queue. Handlers get the raw message.
 
     Deletes run on aiobotocore (``pip install "asyncbatch[aws]"``), ten a call. Only what the service confirms is
@@ -89,6 +90,9 @@ class PartialSQSProcessor(BasePartialProcessor):
     def _process_record(self, record: dict[str, Any]) -> Any:
         try:
             result = finish(self._turn_, self.handler(record=record))
+            turn = self._turn_
+            if turn is not None:
+                turn.recorded = True
             return self.success_handler(record=record, result=result)
         except BaseException as error:
             if is_interrupt(error):
@@ -98,6 +102,9 @@ class PartialSQSProcessor(BasePartialProcessor):
     async def _async_process_record(self, record: dict[str, Any]) -> Any:
         try:
             result = await finish_async(self.handler(record=record))
+            turn = self._turn_
+            if turn is not None:
+                turn.recorded = True
             return self.success_handler(record=record, result=result)
         except BaseException as error:
             if self._is_out_of_hand_(error):
@@ -107,6 +114,9 @@ class PartialSQSProcessor(BasePartialProcessor):
     def _clean(self) -> None:
         _, failed = self._sorted_messages_()
         if not failed:
+            if self._turn_ is not None and self._turn_.entered and self._is_unprocessed_(self._turn_):
+                # Also where errors of records are to be suppressed: to return would let Lambda delete the batch.
+                raise SQSBatchProcessingError("No record was processed: process() was not called.")
             return
         entries = self._get_entries_to_clean()
         if entries:

@@ -217,7 +217,7 @@ def test_entering_empties_the_lists_and_leaving_keeps_them(lib):
     first = processor.response()
     with processor(records[:1], handler_of(fails)):
         assert processor.success_messages == processor.fail_messages == processor.exceptions == []
-        assert processor.response() == reply()
+        assert processor.batch_response == reply()
         processor.process()
     assert processor.response() == reply()
     assert first == reply(name_of(records[1]))
