@@ -205,9 +205,10 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         """A response that names every record; where one cannot be named, the error that says so."""
         unprocessed = Turn(None)
         try:
-            if type(self.records) is not list:
-                self.records = list(self.records)
-            unprocessed.tallies.append(Tally(self._rules_(self.records), self.records))
+            records: Any = self.records
+            if type(records) is not list:
+                self.records = records = list(records)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+            unprocessed.tallies.append(Tally(self._rules_(records), records))  # pyright: ignore[reportUnknownArgumentType]
             return {"batchItemFailures": unprocessed.entries(())}
         except Exception as error:  # noqa: BLE001 - an iterable may raise anything
             return error

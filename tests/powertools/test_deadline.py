@@ -227,6 +227,22 @@ def test_a_handler_that_obeys_nothing_does_not_hang_the_call(obeys_nothing, what
     gc.collect()  # nor is it collected
 
 
+def test_a_coroutine_that_comes_too_late_is_not_begun():
+    """It is closed: Python would complain of one that nobody awaited."""
+
+    async def later(record):
+        pytest.fail("it was begun")
+
+    def handler(record):
+        time.sleep(0.25)
+        return later(record)
+
+    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+    assert process_partial_response(EVENT, handler, processor, LambdaContext(timeout=0.5)) == reply(A, B, C)
+    assert [str(error) for _, error, _ in processor.exceptions] == [NOT_STARTED] * 3
+    gc.collect()
+
+
 def test_inside_a_running_loop_the_grace_is_waited_for(caplog):
     """A handler that obeys its second cancellation is no reason to leave a thread behind."""
 

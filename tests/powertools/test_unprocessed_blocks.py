@@ -30,6 +30,7 @@ from asyncbatch.powertools import (
     process_partial_response,
 )
 from asyncbatch.powertools.exceptions import (
+    BatchProcessingError,
     SQSBatchProcessingError,
     UnreportableRecordError,
 )
@@ -40,6 +41,7 @@ A, B, C = names(RECORDS)
 X, Y = names(MORE)
 HANDLER = handler_of(fails)
 LEFT = "left without a call of process()"
+HISTORIC = pytest.mark.filterwarnings("ignore:The sqs_batch_processor decorator:UserWarning")
 
 
 class Counting(BatchProcessor):
@@ -344,11 +346,30 @@ async def test_so_are_those_of_the_async_method():
     assert processor.response() == reply()
 
 
-def test_a_direct_call_without_any_use_is_none():
-    processor = NoBooks(EventType.SQS)
-    processor.handler = handler_of(str)
-    assert processor._process_record(RECORDS[0]) == ("success", "a", RECORDS[0])
-    assert processor.response() == reply()
+@HISTORIC
+async def test_a_direct_call_without_any_use_is_none():
+    for kind in (NoBooks, NoBooksAsync):
+        processor = kind(EventType.SQS)
+        processor.handler = handler_of(str)
+        sync = kind is NoBooks
+        method = processor._process_record if sync else processor._async_process_record
+        entry = method(RECORDS[0])
+        assert (entry if sync else await entry) == ("success", "a", RECORDS[0])
+        assert processor.response() == reply()
+    historic = PartialSQSProcessor()
+    historic.handler = handler_of(str)
+    assert historic._process_record(RECORDS[0]) == ("success", "a", RECORDS[0])
+    assert await historic._async_process_record(RECORDS[1]) == ("success", "bad b", RECORDS[1])
+    assert historic.success_messages == RECORDS[:2]
+
+
+def test_a_block_that_is_left_without_any_use_raises_what_its_lists_say():
+    processor = BatchProcessor(EventType.SQS)
+    processor.records = RECORDS[:1]
+    processor.failure_handler(processor._to_batch_type(RECORDS[0], EventType.SQS), ValueError("by hand"))
+    with pytest.raises(BatchProcessingError, match="1 individual errors"):
+        processor.__exit__(None, None, None)
+    assert processor.response() == reply(A)
 
 
 class OwnRun(BatchProcessor):
@@ -468,9 +489,6 @@ def test_the_decorators_always_run():
 
 
 # --- the historic processor: only an error keeps Lambda from deleting the batch -----------------------
-
-
-HISTORIC = pytest.mark.filterwarnings("ignore:The sqs_batch_processor decorator:UserWarning")
 
 
 @HISTORIC
