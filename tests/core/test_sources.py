@@ -359,3 +359,14 @@ def test_a_sequence_number_is_a_position_as_long_as_every_interpreter_reads_it(d
     """AWS's have 129 digits at most; `int` may be set to refuse more than 640."""
     position = rules_of(EventSource.KINESIS).position("9" * digits)
     assert position == (10**digits - 1 if is_position else None)
+
+
+async def test_messages_from_an_iterator_are_processed(counting: Any) -> None:
+    messages: Any = ({**RECEIVED, "MessageId": f"m-{n}"} for n in range(3))
+    report = await BatchEngine().process_messages(messages, counting, queue_arn=QUEUE)
+    assert report.counts.succeeded == 3
+
+
+def test_the_missing_messages_of_an_empty_queue_are_refused_with_what_to_pass() -> None:
+    with pytest.raises(InvalidEventError, match=r"messages: must be a list, but is NoneType.*an empty list"):
+        queue_messages(None, QUEUE)  # type: ignore[arg-type]

@@ -55,6 +55,19 @@ def event_of(source: EventSource, size: int = len(KEYS)) -> Event:
             return kafka_event(texts, partitions=[ord(key) for key in sorted(keys)])
 
 
+class OddList(list[Any]):
+    """A list whose class gives other answers than the list that it is."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __len__(self) -> int:
+        return 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+
 def text_of(record: Any) -> str:
     return record.new_image["text"] if record.raw.get("eventSource") == "aws:dynamodb" else record.text
 
@@ -425,3 +438,19 @@ def result_of(case: Case, changes: list[str]) -> Any:
 )
 def test_what_handlers_do_to_the_event_changes_nothing(case: Case, changes: list[str]) -> None:
     assert result_of(case, changes) == result_of(case, ["nothing"] * 5)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_no_record_is_lost_in_a_list_that_says_it_is_empty(source: EventSource) -> None:
+    event = event_of(source)
+    if source is EventSource.KAFKA:
+        event["records"] = {name: OddList(records) for name, records in event["records"].items()}
+    else:
+        event["Records"] = OddList(event["Records"])
+    ran: list[str] = []
+
+    async def handler(record: Any) -> None:
+        ran.append(text_of(record))
+
+    report = BatchEngine(source=source).run(event, handler)
+    assert report.counts.succeeded == len(ran) == len(KEYS)
