@@ -12,15 +12,17 @@ from asyncbatch._options import MARGIN_BOUNDS, MARGIN_SHARE
 logger: Final = Log("asyncbatch")
 
 _NUMBERS: Final = (int, float)
+# What is longer is taken for this: Python's threads cannot wait for 300 years, nor floats hold every whole number.
+_LONGEST: Final = 1e9
 
 
 def remaining_time(context: object) -> float | None:
     """Seconds until Lambda's deadline; None where the context (a test's, a scheduler's) does not tell."""
     tell: Any = getattr(context, "get_remaining_time_in_millis", None)
     milliseconds: Any = tell() if callable(tell) else None
-    if type(milliseconds) not in _NUMBERS or not math.isfinite(milliseconds):
+    if type(milliseconds) not in _NUMBERS or not -math.inf < milliseconds < math.inf:
         return None
-    seconds: float = milliseconds / 1000
+    seconds: float = milliseconds / 1000 if milliseconds < _LONGEST else min(milliseconds // 1000, _LONGEST)
     return seconds
 
 
@@ -76,8 +78,8 @@ def own_budget(deadline: float, margin: float) -> float:
     Raises:
         InvalidOptionError: the deadline is no number of seconds from 0 on.
     """
-    if not deadline >= 0:
+    if not (isinstance(deadline, int | float) and deadline >= 0):
         raise InvalidOptionError(
             "deadline", f"must be a number of seconds from 0 on, but is {deadline!r:.50}"
         )
-    return max(0.0, deadline - margin)
+    return max(0.0, min(deadline, _LONGEST) - margin)

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import logging
+import sys
 from unittest.mock import MagicMock
 
 import anyio
@@ -103,6 +104,21 @@ def test_contexts_without_remaining_time_mean_no_deadline(context):
     assert report.duration == pytest.approx(100.0)
 
 
+class AgesAreLeft:
+    def __init__(self, milliseconds):
+        self.milliseconds = milliseconds
+
+    def get_remaining_time_in_millis(self):
+        return self.milliseconds
+
+
+@pytest.mark.parametrize("guard_blocking", [False, True])
+@pytest.mark.parametrize("milliseconds", [sys.maxsize, 10**400, 1e300])
+def test_contexts_may_leave_more_time_than_a_thread_can_wait(milliseconds, guard_blocking):
+    engine = BatchEngine(guard_blocking=guard_blocking)
+    assert engine.run(EVENT, fine, AgesAreLeft(milliseconds)).all_succeeded
+
+
 def test_an_empty_event_needs_no_loop_time():
     assert BatchEngine().run({"Records": []}, fine).response() == {"batchItemFailures": []}
     report = asyncio.run(BatchEngine().process({"Records": []}, fine))
@@ -125,7 +141,12 @@ def test_malformed_events_run_nothing():
 # --- process ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [-1, float("nan")])
+@pytest.mark.parametrize("deadline", [10**400, float("inf"), 1e300])
+def test_process_takes_a_deadline_that_never_comes(deadline):
+    assert asyncio.run(BatchEngine().process(EVENT, fine, deadline=deadline)).all_succeeded
+
+
+@pytest.mark.parametrize("bad", [-1, float("nan"), "5"])
 def test_process_refuses_a_deadline_that_is_none(bad):
     with pytest.raises(InvalidOptionError, match="deadline"):
         asyncio.run(BatchEngine().process(EVENT, fine, deadline=bad))
@@ -250,6 +271,22 @@ def test_a_cancellation_of_process_waits_the_grace(cancelled):
     first, *_, last = diary.cancelled
     assert len(diary.cancelled) == 4
     assert last - first >= 0.099
+
+
+def test_a_cancellation_of_process_is_the_end_of_the_batch_for_hooks():
+    told = []
+
+    async def main():
+        task = asyncio.create_task(BatchEngine(hooks=[told.append]).process(EVENT, slow))
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run_virtual(main())
+    (ended,) = [event for event in told if isinstance(event, BatchEnded)]
+    assert told[-1] is ended
+    assert [outcome.reason for outcome in ended.report.outcomes] == [FailureReason.STOPPED] * 3
 
 
 def test_a_second_cancellation_during_the_grace_does_not_lose_the_first():
