@@ -110,13 +110,16 @@ class Guard:
         """Whose job it ran last."""
         self.generation: Final = _guards.generation
         self.thread: Final = threading.Thread(target=self._work, name="asyncbatch loop", daemon=True)
-        Context().run(self.thread.start)  # newer interpreters would keep the caller's context for the thread
+        try:
+            # Newer interpreters would keep the caller's context for the thread.
+            Context().run(self.thread.start)
+        except BaseException:  # a signal handler's: the thread may have started, and nobody will know of it
+            self.end(_EXIT_TIMEOUT)
+            raise
 
-    def start(self, job: Callable[[], T]) -> GuardedCall[T]:
-        """Start a job; only for whoever has taken the guard."""
-        call = GuardedCall(job, self)
+    def start(self, call: GuardedCall[Any]) -> None:
+        """Start a call; only for whoever has taken the guard."""
         self._calls.put(call)
-        return call
 
     def end(self, timeout: float) -> None:
         """Let the thread end, when it is idle.
@@ -227,8 +230,16 @@ def call_guarded(owner: object, job: Callable[[], T]) -> GuardedCall[T]:
         RuntimeError: the system gives the process no more threads. The job was not started.
     """
     guard = _guards.take(owner) or Guard()
-    guard.owner = owner
-    return guard.start(job)
+    call: GuardedCall[T] | None = None
+    try:
+        guard.owner = owner
+        call = GuardedCall(job, guard)
+        guard.start(call)
+    except BaseException:  # a signal handler's: nobody else knows of this guard
+        if call is None or call.leave():
+            guard.end(_EXIT_TIMEOUT)
+        raise
+    return call
 
 
 def _retire() -> None:

@@ -269,6 +269,11 @@ class Job:
                 self._contained.tell_the_rest()
         return report
 
+    def tell_end(self) -> None:
+        """Tell the hooks that a batch has ended whose caller gets no report, because an exception leaves it."""
+        if self._hooks is not None and not self.left_behind:
+            self.report(SkipReason.STOPPED)
+
     def reply(self, left: SkipReason) -> BatchResponse:
         """Seal, and reply. The usual reply, that nothing failed, needs no report where nobody asks for one."""
         if (
@@ -336,10 +341,14 @@ async def process_batch(
         )
     job = Job(options, batch, bound, context, budget, None)
     job.begin(asyncio.get_running_loop().time)
-    if batch.raws:
-        opened, state = await job.state()
-        if opened:
-            await job.prepare(state).drive()
+    try:
+        if batch.raws:
+            opened, state = await job.state()
+            if opened:
+                await job.prepare(state).drive()
+    except BaseException:
+        job.tell_end()
+        raise
     return job.report()
 
 
@@ -407,14 +416,20 @@ def _run_on(take_loop: Callable[[], KeptLoop], job: Job) -> SkipReason:
     job.begin(kept.time)
     if not job.batch.raws:
         return SkipReason.DEADLINE
-    if not kept.thaw(job.started):
-        kept = _replaced(kept, take_loop, job)
-    state: object = None
-    if job.options.lifespan is not None:
-        kept, opened, state = _with_lifespan(kept, take_loop, job)
-        if not opened:
-            return SkipReason.DEADLINE
-    return _run_records(job, job.prepare(state), kept)
+    try:
+        if kept.loop.is_closed():  # a hook or a key function has called `shutdown`, or run another batch
+            kept = _another_loop(take_loop, job)
+        if not kept.thaw(job.started):
+            kept = _replaced(kept, take_loop, job)
+        state: object = None
+        if job.options.lifespan is not None:
+            kept, opened, state = _with_lifespan(kept, take_loop, job)
+            if not opened:
+                return SkipReason.DEADLINE
+        return _run_records(job, job.prepare(state), kept)
+    except BaseException:
+        job.tell_end()
+        raise
 
 
 def _replaced(kept: KeptLoop, take_loop: Callable[[], KeptLoop], job: Job) -> KeptLoop:
@@ -427,6 +442,10 @@ def _replaced(kept: KeptLoop, take_loop: Callable[[], KeptLoop], job: Job) -> Ke
     kept.raise_interrupt()
     if job.left_behind:
         raise LeftBehind
+    return _another_loop(take_loop, job)
+
+
+def _another_loop(take_loop: Callable[[], KeptLoop], job: Job) -> KeptLoop:
     fresh = take_loop()
     job.move_to(fresh.time)
     return fresh
@@ -485,19 +504,24 @@ def _end(job: Job, run: Run, kept: KeptLoop, known: Known) -> BaseException | No
         run.seal()
         run.close()
         if kept.is_clean:  # the usual end, in which there is nothing to tidy up
+            kept.was_stopped = False
             return None
     return _tidy_up(job, run, kept, known)
 
 
 def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> BaseException | None:
     """Cut off what did not end, and find out whether the loop can be kept; return what is to be raised."""
+    was_stopped_before, kept.was_stopped = kept.was_stopped, False
     if job.left_behind:
         run.interrupt()
     elif run.was_abandoned:
         run.interrupt()
         logger.warning("the event loop was stopped while records were in flight: they count as failed")
+        kept.was_stopped = True
     run.seal()
     kept.spoiled = job.left_behind or (run.unsettled and not kept.finish(run.cut_off()))
+    # A callback that stops the loop may come again and again; then no invocation would be without it.
+    kept.spoiled = kept.spoiled or (was_stopped_before and kept.was_stopped)
     trouble = run.close()
     grace = 0.0 if job.is_late else job.options.grace
     kept.spoiled = kept.spoiled or bool(run.stragglers) or not kept.tidy(known, grace)
@@ -540,8 +564,9 @@ def _run_guarded(job: Job, remaining: float | None) -> SkipReason:
     def work() -> SkipReason:
         return _run_on(take_loop, job)
 
-    call = call_guarded(job.options, partial(copy_context().run, work))
+    call: GuardedCall[SkipReason] | None = None
     try:
+        call = call_guarded(job.options, partial(copy_context().run, work))
         ended = call.wait(_patience(job, remaining))
     except BaseException:  # somebody interrupts the wait
         _leave_behind(job, call, loops)
@@ -552,15 +577,20 @@ def _run_guarded(job: Job, remaining: float | None) -> SkipReason:
 
 
 def _leave_behind(
-    job: Job, call: GuardedCall[SkipReason], loops: Sequence[asyncio.AbstractEventLoop]
+    job: Job, call: GuardedCall[SkipReason] | None, loops: Sequence[asyncio.AbstractEventLoop]
 ) -> bool:
     """Let the guard's thread end by itself; what it still does counts for nothing.
+
+    Args:
+        job: The batch.
+        call: The guard's work on it; None where an exception came before it was known, and the guard ends with it.
+        loops: The event loops that it has taken.
 
     Returns:
         Whether it was left behind; if not, the job has ended meanwhile.
     """
     job.leave()
-    if not call.leave():
+    if call is not None and not call.leave():
         return False
     for loop in loops:
         leave_loop(loop)

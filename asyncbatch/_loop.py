@@ -97,6 +97,7 @@ class KeptLoop:
     - ``_idle_since``: when the last run on it ended, on the loop's clock;
     - ``closing``: `shutdown` was asked for during a run;
     - ``spoiled``: a task on it does not end;
+    - ``was_stopped``: somebody stopped it while records of the last run were in flight;
     - ``has_tenants``: tasks may be on it that belong there: lifespans, or the caller's own;
     - ``interrupt``: what a person did while the loop ran for something else than records;
     - ``_first_turn``: the loop has not been seen to go on after its first turn, where it does not tell stops;
@@ -123,6 +124,7 @@ class KeptLoop:
         self._idle_since = -math.inf if self.adopted else self.time()
         self.closing = False
         self.spoiled = False
+        self.was_stopped = False
         self.has_tenants = self.adopted
         self.interrupt: BaseException | None = None
         self._first_turn = False
@@ -359,7 +361,7 @@ class KeptLoop:
         """
         if self.has_tenants:
             self.complete(partial(close_lifespans, None, within))
-        self.finish(self.loop.shutdown_asyncgens())
+        self.finish(_shutdown_generators(self.loop, within))
         self.discard()
         self.raise_interrupt()
 
@@ -421,6 +423,14 @@ async def _end(
     for task in unfinished:
         logger.warning("a handler left a task behind, which was cancelled: %s", _name(task))
         task.cancel()
+    await _turns(_LAST_TURNS)
+
+
+async def _shutdown_generators(loop: asyncio.AbstractEventLoop, within: float) -> None:
+    """Close what asyncio knows of generators, but do not wait for ever for one that does not end."""
+    closing = asyncio.Task(loop.shutdown_asyncgens())
+    await asyncio.wait([closing], timeout=within)
+    closing.cancel()
     await _turns(_LAST_TURNS)
 
 

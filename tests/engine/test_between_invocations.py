@@ -600,3 +600,41 @@ def test_a_callback_that_a_record_left_runs_in_its_own_invocation():
     for text in ("first", "second"):
         assert engine.run(sqs_event([text]), handler).all_succeeded
     assert happened == ["first", "callback of first", "second", "callback of second"]
+
+
+@pytest.mark.parametrize("delay", [0, 0.001])
+def test_a_callback_that_stops_the_loop_again_and_again_ends_with_the_second_invocation(delay, caplog):
+    async def leaves_one(record):
+        def stop():
+            loop.stop()
+            loop.call_later(delay, stop)
+
+        loop = asyncio.get_running_loop()
+        stop()
+        await asyncio.sleep(0.02)
+
+    async def waits(record):
+        await asyncio.sleep(0.02)
+
+    first = kept_loop().loop
+    assert len(run(leaves_one)) == 3
+    assert len(run(waits)) == 3
+    assert "the event loop is replaced: a handler left on it what does not end" in caplog.text
+    assert not run(waits)
+    assert kept_loop().loop is not first
+
+
+def test_a_loop_that_is_stopped_now_and_then_is_kept():
+    async def stops(record):
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(0.01)
+
+    async def fails(record):
+        raise ValueError
+
+    loop = kept_loop().loop
+    for between in (fine, fails):
+        assert len(run(stops)) == 3
+        run(between)
+    assert len(run(stops)) == 3
+    assert kept_loop().loop is loop

@@ -7,7 +7,7 @@ import pytest
 
 from asyncbatch import BatchEngine, FailureReason, batch_handler
 from asyncbatch._scheduler import CAN_START_EAGERLY
-from asyncbatch.hooks import RecordEnded
+from asyncbatch.hooks import BatchEnded, BatchStarted, RecordEnded
 from asyncbatch.testing import run_virtual, sqs_event
 
 
@@ -172,3 +172,18 @@ def test_hooks_hear_of_the_record_that_ctrl_c_came_with_and_of_none_after_it():
     ended = [each.outcome for each in told if isinstance(each, RecordEnded)]
     assert [type(each).__name__ for each in ended] == ["Succeeded", "Failed"]
     assert ended[1].reason is FailureReason.INVALID_PAYLOAD
+
+
+@pytest.mark.parametrize("guard_blocking", [False, True])
+def test_ctrl_c_is_the_end_of_the_batch_for_hooks(guard_blocking):
+    told = []
+
+    async def handler(record):
+        raise KeyboardInterrupt
+
+    engine = BatchEngine(hooks=[told.append], guard_blocking=guard_blocking)
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(event(), handler)
+    ends = [type(each) for each in told if isinstance(each, BatchStarted | BatchEnded)]
+    assert ends == [BatchStarted, BatchEnded]
+    assert not told[-1].report.succeeded

@@ -464,3 +464,35 @@ def test_a_guard_that_is_left_behind_is_not_used_again(blocked):
     left.join(20)
     assert guarded().run(EVENT, handler).all_succeeded
     assert len(threads) == 1
+
+
+class AlarmError(Exception):
+    """What a handler of SIGALRM raises."""
+
+
+@pytest.mark.parametrize("owner", [threading.Thread, guard_module.Guard])
+def test_an_alarm_while_a_guard_starts_leaves_no_thread_and_no_work(owner, monkeypatch):
+    """It raises in the thread that calls, just when the guard's thread, or its job, has started."""
+    started = []
+    start = owner.start
+
+    def then_raise(*args):
+        start(*args)
+        until(lambda: started or owner is threading.Thread)
+        raise AlarmError
+
+    async def handler(record):
+        started.append(record.id)
+        await asyncio.sleep(0.05)
+
+    asyncbatch.shutdown()
+    until(lambda: not guards())
+    engine = guarded(concurrency=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, "start", then_raise)
+        with pytest.raises(AlarmError):
+            engine.run(EVENT, handler, LambdaContext(60.0))
+    begun = len(started)
+    until(lambda: not guards())
+    assert len(started) == begun <= 1
+    assert engine.run(EVENT, handler, LambdaContext(60.0)).all_succeeded

@@ -316,3 +316,44 @@ def test_threads_whose_loops_are_opened_and_closed_at_the_same_time_share_an_eng
                 done.result()
     finally:
         sys.setswitchinterval(switch)
+
+
+@pytest.mark.parametrize("how", ["run", "process"])
+def test_failing_to_open_is_the_end_of_the_batch_for_hooks(how):
+    told = []
+    engine = BatchEngine(lifespan=Resource(error=ValueError("refused")), hooks=[told.append])
+
+    async def handler(record):
+        raise AssertionError
+
+    with pytest.raises(ValueError, match="refused"):
+        if how == "run":
+            engine.run(EVENT, handler)
+        else:
+            run_virtual(engine.process(EVENT, handler))
+    assert [type(event).__name__ for event in told] == ["BatchStarted", "BatchEnded"]
+    assert {outcome.reason for outcome in told[-1].report.outcomes} == {SkipReason.STOPPED}
+
+
+def test_shutdown_does_not_wait_for_a_generator_that_does_not_end():
+    async def endless():
+        try:
+            yield
+        finally:
+            await asyncio.Event().wait()
+
+    @asynccontextmanager
+    async def lifespan():
+        generator = endless()
+        await anext(generator)
+        yield generator
+
+    async def handler(record, state):
+        pass
+
+    with virtual_kept_loops():
+        assert BatchEngine(lifespan=lifespan).run(EVENT, handler).all_succeeded
+        loop = kept_loop().loop
+        begun = loop.time()
+        asyncbatch.shutdown(0.5)
+        assert loop.time() - begun == pytest.approx(0.5)

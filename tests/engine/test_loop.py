@@ -18,6 +18,7 @@ from histories import virtual_kept_loops
 import asyncbatch
 from asyncbatch import BatchEngine, RunningLoopError, _loop
 from asyncbatch._loop import kept_loop
+from asyncbatch.hooks import BatchStarted
 from asyncbatch.testing import LambdaContext, sqs_event
 
 EVENT = sqs_event(["a", "b"])
@@ -473,3 +474,23 @@ def test_an_interrupt_while_leftovers_have_the_grace_is_raised():
     with pytest.raises(KeyboardInterrupt):
         BatchEngine().run(sqs_event(["a"]), handler)
     assert left[0].done()
+
+
+@pytest.mark.parametrize("guard_blocking", [False, True])
+@pytest.mark.parametrize("closes", [asyncbatch.shutdown, lambda: _loop.discard_loop(kept_loop())])
+@pytest.mark.parametrize("asks", ["hook", "key function"])
+def test_a_batch_gets_another_where_its_own_is_closed_before_it_starts(asks, closes, guard_blocking):
+    def hook(event):
+        if isinstance(event, BatchStarted):
+            closes()
+
+    def key(record):
+        closes()
+        return record.id
+
+    options = {"hooks": [hook]} if asks == "hook" else {"ordering": key}
+    engine = BatchEngine(guard_blocking=guard_blocking, **options)
+    for _ in range(2):
+        report = engine.run(EVENT, fine, LambdaContext(60.0))
+        assert report.all_succeeded
+        assert report.duration < 30
