@@ -17,13 +17,11 @@ import atexit
 import contextlib
 import math
 import os
-import signal
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
 from collections.abc import Set as AbstractSet
 from functools import partial
-from types import CodeType
 from typing import Any, Final, TypeVar, final
 from weakref import WeakSet
 
@@ -31,7 +29,7 @@ from asyncbatch._errors import RunningLoopError
 from asyncbatch._failure_texts import describe
 from asyncbatch._lifespan import close_lifespans, forget_lifespans, made_by_lifespan
 from asyncbatch._log import Log
-from asyncbatch._raised import in_lambda, is_ctrl_c, type_name
+from asyncbatch._raised import in_lambda, is_ctrl_c, type_name, was_raised_by_signal_handler
 from asyncbatch._scheduler import clock_of
 
 T = TypeVar("T")
@@ -582,28 +580,6 @@ LIVES_ON_THE_LOOP: Final = (
     "invocation. Make them in the `lifespan=` of batch_handler, which is opened anew on the new loop; where there "
     "is none, make one per running loop"
 )
-
-
-def was_raised_by_signal_handler(error: BaseException) -> bool:
-    """Whether an exception came from a signal's handler, which may raise at any moment, in any code."""
-    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
-    codes = {code for handler in handlers if (code := _code_of(handler)) is not None}
-    traceback = error.__traceback__
-    while traceback is not None:
-        if traceback.tb_frame.f_code in codes:
-            return True
-        traceback = traceback.tb_next
-    return False
-
-
-def _code_of(handler: Any) -> CodeType | None:
-    while isinstance(handler, partial):
-        handler = handler.func
-    function = getattr(handler, "__func__", handler)  # a method's
-    if not hasattr(function, "__code__"):
-        function = type(handler).__call__
-    code = getattr(function, "__code__", None)
-    return code if isinstance(code, CodeType) else None
 
 
 # The function that raises when there is none costs ten times as much.

@@ -9,7 +9,10 @@ and a truth test calls ``__bool__``.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
+from functools import partial
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -57,3 +60,25 @@ def in_lambda() -> bool:
 def is_ctrl_c(error: BaseException) -> bool:
     """Whether a person stops the program by Ctrl-C. In Lambda nobody can: there it fails the record alone."""
     return issubclass(type(error), KeyboardInterrupt) and not in_lambda()
+
+
+def was_raised_by_signal_handler(error: BaseException) -> bool:
+    """Whether an exception came from a signal's handler, which may raise at any moment, in any code."""
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    codes = {code for handler in handlers if (code := _code_of(handler)) is not None}
+    traceback = traceback_of(error)
+    while traceback is not None:
+        if traceback.tb_frame.f_code in codes:
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _code_of(handler: Any) -> CodeType | None:
+    while isinstance(handler, partial):
+        handler = handler.func
+    function = getattr(handler, "__func__", handler)  # a method's
+    if not hasattr(function, "__code__"):
+        function = type(handler).__call__
+    code = getattr(function, "__code__", None)
+    return code if isinstance(code, CodeType) else None

@@ -347,6 +347,7 @@ class Run:
         self.over = True
         self._tell_success = None  # it may be a method of this object: a cycle
         self._task_options.clear()  # it holds the context of the last record
+        self._settled = _nothing
         for handle in self._handles.values():
             handle.cancel()
         if self._threads is not None:
@@ -452,7 +453,10 @@ class Run:
 
     def _call(self, callback: Callable[[], object]) -> None:
         """Call a callback of ours. The loop would log what it raises, and the run would wait for its deadline."""
-        if self.over:  # an exception may have come before the note of it, so that it was not withdrawn
+        if (
+            self.over
+        ):  # it was left behind; or an exception came before the note of this, which was not withdrawn
+            self._settled()
             return
         try:
             callback()

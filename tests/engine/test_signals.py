@@ -7,7 +7,7 @@ import inspect
 import random
 import signal
 import sys
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from unittest import mock
 
@@ -16,6 +16,7 @@ from histories import virtual_kept_loops
 
 from asyncbatch import BatchEngine, _invocation, _loop, _scheduler
 from asyncbatch._loop import kept_loop
+from asyncbatch._raised import was_raised_by_signal_handler
 from asyncbatch._scheduler import Run
 from asyncbatch.testing import LambdaContext, run_virtual, sqs_event
 
@@ -105,11 +106,12 @@ class Interrupter:
     else:  # there is nothing else before 3.12, and from then on it misses instructions
 
         def __enter__(self):
+            self.before = sys.gettrace()  # coverage's
             sys.settrace(self._at_call)
             return self
 
         def __exit__(self, *_):
-            sys.settrace(None)
+            sys.settrace(self.before)
 
         def _at_call(self, frame, event, arg):
             if frame.f_code not in self.places:
@@ -254,3 +256,35 @@ def test_real_alarms_let_no_run_wait_for_its_deadline(monkeypatch):
     finally:
         signal.signal(signal.SIGALRM, before)
     assert waited == 0
+
+
+def on_alarm(number, frame):
+    raise AlarmError
+
+
+class Alarm:
+    """Other things that can be a signal's handler."""
+
+    def method(self, number, frame):
+        raise AlarmError
+
+    def __call__(self, number, frame):
+        raise AlarmError
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [on_alarm, Alarm().method, Alarm(), partial(on_alarm)],
+    ids=["function", "method", "object", "partial"],
+)
+def test_an_exception_of_a_signal_handler_is_told_from_others(handler):
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with pytest.raises(AlarmError) as raised:
+            signal.raise_signal(signal.SIGUSR1)
+        assert was_raised_by_signal_handler(raised.value)
+        with pytest.raises(ZeroDivisionError) as other:
+            1 / 0  # noqa: B018 - it raises
+        assert not was_raised_by_signal_handler(other.value)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
