@@ -249,15 +249,19 @@ class KeptLoop:
             Whether nothing left the loop by raising: else it is no loop to be trusted any more.
         """
         stops: list[None] = []
+        alarms: list[BaseException] = []
 
         def stop() -> None:
             stops.append(None)
             self.loop.stop()
 
+        self._interrupt_run = alarms.append
         try:
             self.loop.call_soon(self._begin, start, stop)
             while not stops:
                 self._go(may_set_factory=may_set_factory)
+                if alarms:
+                    raise alarms[0]  # noqa: TRY301 - a signal handler's: what was to stop the loop may never come
         except LeftBehind:
             return False
         except BaseException as error:  # noqa: BLE001 - whoever asked for this run has done nothing wrong
@@ -265,6 +269,8 @@ class KeptLoop:
                 self.interrupt = error
             logger.warning("what a handler left on the event loop raised %s", type_name(error))
             return False
+        finally:
+            self._interrupt_run = None
         return True
 
     def raise_interrupt(self) -> None:

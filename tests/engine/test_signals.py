@@ -288,3 +288,19 @@ def test_an_exception_of_a_signal_handler_is_told_from_others(handler):
         assert not was_raised_by_signal_handler(other.value)
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_an_alarm_ends_what_a_loop_runs_besides_records():
+    """The turns of a thaw call each other: where an alarm comes between two of them, nothing stops the loop."""
+
+    def start(loop, stop):
+        loop.call_soon(signal.raise_signal, signal.SIGALRM)
+        loop.call_later(1.0, stop)  # so that the test ends where the alarm is only logged
+
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    try:
+        kept = kept_loop()
+        assert not kept.contains(start)
+        kept.discard()
+    finally:
+        signal.signal(signal.SIGALRM, before)
