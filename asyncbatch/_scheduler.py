@@ -662,7 +662,8 @@ class Run:
             self._ledger.fail(position, FailureReason.CANCELLED, error, _CANCELLED)
             return
         ends_the_run = self._judge is not None and (not self._cut_short or is_interrupt(error))
-        if ends_the_run and not issubclass(kind, KeyboardInterrupt):
+        # A coroutine that was closed, by a handler or where a task could not be made, says nothing of the run.
+        if ends_the_run and not issubclass(kind, KeyboardInterrupt | GeneratorExit):
             self._ledger.fail(position, FailureReason.RAISED, None, self._ledger.describe(error))
             self.stop(error)
             return

@@ -155,3 +155,15 @@ def test_what_a_record_raises_after_the_seal_leaves_nothing(eager):
     ledger = judged(handler, lambda *_: True, eager=eager, budget=1.0)
     assert ledger.result == bytes([1, 0, 0, 0])
     assert {failure.reason for failure in ledger.failures.values()} == {FailureReason.DEADLINE}
+
+
+@EAGER
+def test_a_coroutine_that_is_closed_costs_its_record_alone(eager):
+    async def handler(raw):
+        if raw["body"] == "b":
+            coroutine = asyncio.current_task().get_coro()
+            asyncio.get_running_loop().call_soon(coroutine.close)
+        await asyncio.sleep(1)
+
+    ledger = judged(handler, lambda position, result: True, eager=eager)
+    assert ledger.result == bytes([1, 0, 1, 1])
