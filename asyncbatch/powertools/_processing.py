@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Iterator, MutableSequence, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, MutableSequence, Sequence
 from time import monotonic, sleep  # noqa: TID251 - where no loop runs, there is none to tell the time
 from typing import Any, Final, Protocol
 
@@ -48,6 +48,8 @@ class Processor(Protocol):
     def _held_back_(self) -> ExceptionInfo: ...
 
     def _begin_run_(self, records: Sequence[Any]) -> SourceRules: ...
+
+    def _keep_apart_(self, records: Iterable[Any]) -> None: ...
 
     def _process_record(self, record: Any) -> Any: ...
 
@@ -307,7 +309,16 @@ def run_concurrently(processor: Processor, turn: Turn, records: Sequence[Any]) -
     tally.ledger = job.ledger
     lists = [getattr(processor, name, []) for name in ("success_messages", "fail_messages", "exceptions")]
     marks = list(map(len, lists))
-    left = run_where_clients_live(job, remaining)
+    try:
+        left = run_where_clients_live(job, remaining)
+    finally:
+        if job.left_behind:
+            begun = job.ledger.started
+            processor._keep_apart_(
+                record
+                for at, record in enumerate(tally.records)
+                if begun[at] is not None and at not in entries
+            )
     job.ledger.seal(left)
     if not tally.all_succeeded:
         _tell_the_rest(processor, tally, entries)

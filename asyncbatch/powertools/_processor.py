@@ -78,6 +78,8 @@ class BasePartialProcessor(ABC):
     _concurrency_: int | None = None
     _turn_: Turn | None = None
     _handler_accepts_lambda_context: bool = False
+    # Records of earlier batches that a handler still works on in a thread that was left behind, by their `id`.
+    _left_behind_: dict[int, Any] | None = None
     _own_entries_: bool = False  # entries are made by methods of ours alone: their first item tells it all
     _held_back_: ExceptionInfo = (
         RecordNotProcessedError,
@@ -326,12 +328,24 @@ class BasePartialProcessor(ABC):
                 raise
             logger.warning("the processor's logger raised: %s", type_name(error))
 
-    def _is_out_of_hand_(self, error: BaseException) -> bool:
+    def _keep_apart_(self, records: Iterable[Any]) -> None:
+        """Keep records out of the lists from now on: their batch is over, though their handlers may still end."""
+        self._left_behind_ = {**(self._left_behind_ or {}), **{id(record): record for record in records}}
+        self._own_entries_ = False
+
+    def _is_left_behind_(self, record: object) -> bool:
+        """Whether a record whose handler has just ended is one of an earlier batch."""
+        left = self._left_behind_
+        return left is not None and left.pop(id(record), None) is not None
+
+    def _is_out_of_hand_(self, error: BaseException, record: object) -> bool:
         """Whether an exception that reached a record among others is not the record's failure.
 
         Of a record that was unfinished when the batch was sealed the failure handler hears later, and an interrupt
         is the scheduler's.
         """
+        if self._is_left_behind_(record):
+            return True
         kind = type(error)  # `isinstance` would ask the error's own class
         if is_interrupt(error) or issubclass(kind, KeyboardInterrupt):
             return True

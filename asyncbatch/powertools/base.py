@@ -380,12 +380,14 @@ class BasePartialBatchProcessor(BasePartialProcessor):
             if self._own_entries_:
                 self.success_messages.append(record)
                 return "success", result, record  # pyright: ignore[reportUnknownVariableType]
+            if self._left_behind_ is not None and self._is_left_behind_(record):
+                return "fail", "its batch is over", record
             turn = self._turn_
             if turn is not None:
                 turn.recorded = True
             return self.success_handler(record=record, result=result)
         except BaseException as error:
-            if self._is_out_of_hand_(error):
+            if self._is_out_of_hand_(error, record):
                 raise
             return self._failed_(record, data, error)
 
@@ -421,7 +423,9 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         self._choose_conversion_()
         # Methods are looked up in the class: to bind them would take longer, and be paid per batch.
         makers, replaced = _makers_of(type(self)), vars(self).keys()
-        self._own_entries_ = self._OURS_.issuperset(makers) and replaced.isdisjoint(_MAKE_ENTRIES)
+        self._own_entries_ = (
+            not self._left_behind_ and self._OURS_.issuperset(makers) and replaced.isdisjoint(_MAKE_ENTRIES)
+        )
         if not callable(self.handler) and self._OURS_.issuperset(makers[:2]):
             raise InvalidHandlerError(f"{self.handler!r:.50}", "it is not callable", "Pass a function.")
         return self._rules_(records)

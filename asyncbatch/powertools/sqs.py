@@ -102,12 +102,14 @@ class PartialSQSProcessor(BasePartialProcessor):
     async def _async_process_record(self, record: dict[str, Any]) -> Any:
         try:
             result = await finish_async(self.handler(record=record))
+            if self._left_behind_ is not None and self._is_left_behind_(record):
+                return "fail", "its batch is over", record
             turn = self._turn_
             if turn is not None:
                 turn.recorded = True
             return self.success_handler(record=record, result=result)
         except BaseException as error:
-            if self._is_out_of_hand_(error):
+            if self._is_out_of_hand_(error, record):
                 raise
             return self.failure_handler(record=record, exception=sys.exc_info())
 

@@ -18,6 +18,9 @@ from asyncbatch.powertools import (
     process_partial_response,
 )
 from asyncbatch.powertools._turns import Turn
+from asyncbatch.powertools.exceptions import BatchProcessingError
+from asyncbatch.powertools.sqs import PartialSQSProcessor
+from asyncbatch.testing import LambdaContext
 
 OUTER = event_of("SQS", ["a", "bad b", "c"])
 INNER = event_of("SQS", ["bad x", "y"])
@@ -396,3 +399,64 @@ def test_responses_of_threads_that_are_gone_are_not_kept_for_ever():
         turn.thread = number
         processor._set_aside_(turn)
     assert list(processor._others_responses_) == list(range(36, 100))
+
+
+@pytest.mark.parametrize("raises", [True, False], ids=["raises", "returns"])
+def test_a_record_that_was_left_behind_is_no_record_of_the_next_batch(raises):
+    """A handler that holds its thread beyond the deadline ends while the next batch runs."""
+    goes_on, ended = threading.Event(), threading.Event()
+
+    class Telling(AsyncBatchProcessor):
+        async def _async_process_record(self, record):
+            try:
+                return await super()._async_process_record(record)
+            finally:
+                if record in OUTER["Records"]:
+                    ended.set()
+
+    async def blocks(record):
+        goes_on.wait(60)
+        if raises:
+            raise ValueError
+
+    async def waits_for_its_end(record):
+        goes_on.set()
+        while not ended.is_set():
+            await asyncio.sleep(0.001)
+        return fails(record.body)
+
+    async def main():
+        processor = Telling(EventType.SQS)
+        with pytest.raises(BatchProcessingError):
+            async_process_partial_response(OUTER, blocks, processor, LambdaContext(timeout=0.6))
+        response = async_process_partial_response(INNER, waits_for_its_end, processor)
+        return response, processor
+
+    response, processor = asyncio.run(main())
+    assert response == INNER_FAILED
+    assert len(processor.success_messages) == len(processor.fail_messages) == len(processor.exceptions) == 1
+
+
+@pytest.mark.parametrize("raises", [True, False], ids=["raises", "returns"])
+@pytest.mark.filterwarnings("ignore:The sqs_batch_processor decorator and PartialSQSProcessor:UserWarning")
+def test_a_record_that_is_kept_apart_is_in_no_list(raises):
+    class RefusedError(Exception):
+        """Raised by the handler."""
+
+    async def waits(record):
+        await asyncio.sleep(0)
+        if raises:
+            raise RefusedError
+
+    for processor in (AsyncBatchProcessor(EventType.SQS), PartialSQSProcessor()):
+        processor(OUTER["Records"], waits)
+        record = processor._async_process_record(OUTER["Records"][0])
+        record.send(None)
+        processor._keep_apart_(OUTER["Records"][:1])
+        processor(INNER["Records"], waits)
+        with pytest.raises(RefusedError if raises else StopIteration) as end:
+            record.send(None)
+        assert raises or end.value.value[0] == "fail"
+        assert not processor.success_messages
+        assert not processor.fail_messages
+        assert not processor._left_behind_  # the record is let go of
