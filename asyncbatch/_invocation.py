@@ -145,6 +145,11 @@ class Job:
             scope = options.failure_scope or rules.default_scope(ordering)
         self._lanes, self._lane_keys = build_lanes(self.batch, rules, self.ledger, ordering, scope)
 
+    @property
+    def calls_others_first(self) -> bool:
+        """Whether hooks or a key function are called before the loop runs."""
+        return bool(self.options.hooks) or self.options.ordering is not None
+
     def move_to(self, time: Callable[[], float]) -> None:
         """Go on by another clock.
 
@@ -417,7 +422,7 @@ def _run_on(take_loop: Callable[[], KeptLoop], job: Job) -> SkipReason:
     if not job.batch.raws:
         return SkipReason.DEADLINE
     try:
-        if kept.loop.is_closed():  # a hook or a key function has called `shutdown`, or run another batch
+        if job.calls_others_first and kept.loop.is_closed():  # they called `shutdown`, or ran another batch
             kept = _another_loop(take_loop, job)
         if not kept.thaw(job.started):
             kept = _replaced(kept, take_loop, job)
@@ -487,7 +492,12 @@ def _run_records(job: Job, run: Run, kept: KeptLoop) -> SkipReason:
             kept.run(run.start, run.stop)
         except BaseException as error:  # noqa: BLE001 - a signal handler's, or a callback's that a handler left
             run.interrupt(error)
-        trouble = _end(job, run, kept, known)
+        ended = run.is_clean
+        if ended:
+            run.seal()
+            run.close()
+        # The usual end leaves nothing to tidy up.
+        trouble = None if ended and kept.is_clean else _tidy_up(job, run, kept, known)
     except BaseException:  # a signal handler's: what is left on the loop is not known
         run.seal()
         run.close()
@@ -496,17 +506,6 @@ def _run_records(job: Job, run: Run, kept: KeptLoop) -> SkipReason:
     if trouble is not None:
         raise trouble
     return run.left
-
-
-def _end(job: Job, run: Run, kept: KeptLoop, known: Known) -> BaseException | None:
-    """End a run; return what is to be raised."""
-    if run.is_clean:
-        run.seal()
-        run.close()
-        if kept.is_clean:  # the usual end, in which there is nothing to tidy up
-            kept.was_stopped = False
-            return None
-    return _tidy_up(job, run, kept, known)
 
 
 def _tidy_up(job: Job, run: Run, kept: KeptLoop, known: Known) -> BaseException | None:

@@ -100,7 +100,8 @@ class KeptLoop:
     - ``interrupt``: what a person did while the loop ran for something else than records;
     - ``_first_turn``: the loop has not been seen to go on after its first turn, where it does not tell stops;
     - ``_tells_stops``: whether it can be seen that it is to stop, as on asyncio's own loops;
-    - ``_interrupt_run``: ends the run that is under way.
+    - ``_interrupt_run``: ends the run that is under way;
+    - ``_factory``: the task factory of a loop of ours, which lifespans may set.
 
     Args:
         adopted: Somebody else's loop; None to make one.
@@ -128,6 +129,7 @@ class KeptLoop:
         self._first_turn = False
         self._tells_stops: Final = hasattr(self.loop, "_stopping")
         self._interrupt_run: Callable[[BaseException], None] | None = None
+        self._factory: Any = self.loop.get_task_factory()
         if not self.adopted:
             otherwise = self.loop.get_exception_handler() or _tell_of_error
             self.loop.set_exception_handler(partial(self._on_exception, otherwise))
@@ -175,7 +177,7 @@ class KeptLoop:
 
     def _go(self, *, may_set_factory: bool = False) -> None:
         loop = self.loop
-        factory = loop.get_task_factory()
+        factory = loop.get_task_factory() if self.adopted else self._factory
         try:
             loop.run_forever()
             while self._first_turn:  # it was stopped before it was run
@@ -184,7 +186,9 @@ class KeptLoop:
             self._first_turn = False
             self._idle_since = self.time()
             # A task factory that a handler sets is taken back: one that raises would fail every later invocation.
-            if loop.get_task_factory() is not factory and not may_set_factory:
+            if may_set_factory:
+                self._factory = loop.get_task_factory()
+            elif loop.get_task_factory() is not factory:
                 loop.set_task_factory(factory)
             if _running_loop() is loop:  # a signal handler raised while asyncio left the loop
                 asyncio._set_running_loop(None)  # noqa: SLF001 - documented, underscore and all
