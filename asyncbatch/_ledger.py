@@ -167,9 +167,10 @@ class Ledger:
             1 for every record that succeeded. Sealing again changes nothing.
         """
         if self.result is None:
-            self.result = bytes(self.succeeded)
-            if 0 in self.result or self.failures:
-                self.result = self._settle(left)
+            result = bytes(self.succeeded)
+            if 0 in result or self.failures:
+                result = self._settle(left)
+            self.result = result  # only now: a guard's thread and the one that left it behind may both seal
         return self.result
 
     def _settle(self, left: SkipReason) -> bytes:

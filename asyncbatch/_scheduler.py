@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 
 from asyncbatch._failure_texts import describe_invalid
 from asyncbatch._ledger import FailureReason, Ledger, SkipReason
-from asyncbatch._raised import in_lambda
+from asyncbatch._raised import in_lambda, traceback_of
 from asyncbatch._records import UNREAD, Record
 from asyncbatch._undone import undone_work
 from asyncbatch._views import RawRecord
@@ -723,9 +723,12 @@ class Run:
         if self._returned == position:  # where it took too long as well, the ledger has noted that first
             self._ledger.fail(position, FailureReason.CANCELLED, None, _PENDING_CANCELLATION)
         elif task.done() and not task.cancelled() and (error := task.exception()) is not None:
-            # A signal handler's, before the first step of the task: whatever comes later is caught there.
+            # A signal handler's, before the first step of the task: whatever comes later is caught there. One that
+            # came through no code is asyncio's own, because another handler has closed the coroutine.
+            came_from_code = traceback_of(error) is not None
             self._ledger.fail(position, FailureReason.RAISED, error)
-            self.stop(error)
+            if came_from_code:
+                self.stop(error)
         self._tell_all(position, False)  # noqa: FBT003 - once per record
         if self._ledger.interrupt is not None:
             self.stop(self._ledger.interrupt)

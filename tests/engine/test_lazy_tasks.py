@@ -1,5 +1,6 @@
 """Tasks that do not start eagerly ask before their first step whether they still may."""
 
+import asyncio
 import time
 
 from asyncbatch import BatchEngine, Failed, Skipped, SkipReason, Succeeded
@@ -54,3 +55,15 @@ def test_none_begins_after_an_interrupt_in_lambda(monkeypatch):
     report = LAZY.run(sqs_event(["a", "b", "c"]), handler)
     assert begun == ["a"]
     assert {outcome.reason for outcome in report.outcomes[1:]} == {SkipReason.STOPPED}
+
+
+def test_a_handler_that_closes_the_others_before_they_begin_costs_those_alone():
+    async def handler(record):
+        if record.text == "a":
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.get_coro().close()
+        await asyncio.sleep(0.001)
+
+    report = BatchEngine(eager=False, concurrency=3).run(sqs_event(["a", "b", "c", "d"]), handler)
+    assert [outcome.position for outcome in report.succeeded] == [0, 3]
+    assert report.duration < 5

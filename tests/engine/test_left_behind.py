@@ -10,6 +10,7 @@ import pytest
 from asyncbatch import BatchEngine, FailureReason, SkipReason, threaded
 from asyncbatch import _guard as guard_module
 from asyncbatch import _workers as workers
+from asyncbatch._ledger import Ledger
 from asyncbatch.hooks import BatchEnded
 from asyncbatch.limits import AIMDLimit
 from asyncbatch.testing import LambdaContext, sqs_event
@@ -190,3 +191,18 @@ def test_what_a_straggler_does_in_the_callers_loop_is_told_to_nobody():
     finish = asyncio.Event()
     asyncio.run(main())
     assert steps.count("ended") == 2
+
+
+def test_no_thread_sees_a_result_that_is_half_settled(monkeypatch):
+    """The thread that was left behind and the one that left it may seal at the same time."""
+    ledger = Ledger(2)
+    settle = Ledger._settle
+    seen = []
+
+    def settled_while_another_thread_looks(self, left):
+        seen.append(self.result)
+        return settle(self, left)
+
+    monkeypatch.setattr(Ledger, "_settle", settled_while_another_thread_looks)
+    assert ledger.seal(SkipReason.DEADLINE) == b"\0\0"
+    assert seen == [None]
