@@ -78,7 +78,8 @@ def own_budget(deadline: float, margin: float) -> float:
     Raises:
         InvalidOptionError: the deadline is no number of seconds from 0 on.
     """
-    if not (isinstance(deadline, int | float) and deadline >= 0):
+    number: Any = deadline  # it may be whatever the caller gave
+    if not (isinstance(number, int | float) and number >= 0):
         raise InvalidOptionError(
             "deadline", f"must be a number of seconds from 0 on, but is {deadline!r:.50}"
         )

@@ -7,7 +7,7 @@ them while the batch runs: the batch has a list of its own, and names and keys t
 from __future__ import annotations
 
 import base64
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, final
 
@@ -72,6 +72,8 @@ _TAGS: Final = {
 _KAFKA_TAGS: Final = ("aws:kafka", "SelfManagedKafka")
 _NO_RECORDS: Final[list[Any]] = []
 _FIFO_SUFFIX: Final = ".fifo"
+# A list's own method: a class of the caller's own may say that it is empty.
+_copied: Final[Callable[[list[Any]], list[Any]]] = list[Any].copy
 # A tumbling window's event has these beside (or instead of) its records.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html
 _WINDOW_FIELD: Final = "isFinalInvokeForWindow"
@@ -117,7 +119,7 @@ def read_event(event: Any, source: EventSource | None = None) -> Batch:
         records = _NO_RECORDS if records is None else records
     if not _is_list(records):
         raise _not_a_batch(event, records)
-    records = list.copy(records)  # a class of the caller's own may say that it is empty
+    records = _copied(records)
     if not records:
         return Batch(source and rules_of(source), (), (), (), 0, state)
     return _checked(_detected(records, source), records, state)
@@ -151,7 +153,7 @@ def _read_kafka(event: Mapping[str, Any], named: EventSource | None) -> Batch:
         if not _is_list(records):
             problem = f"must be a list, but is {type(records).__name__}"
             raise InvalidEventError(problem, f"records[{name!r:.100}]")
-        raws += list.copy(records)  # a class of the caller's own may say that it is empty
+        raws += _copied(records)
     if not raws:
         return Batch(rules_of(EventSource.KAFKA), (), (), (), 0)
     return _checked(rules_of(EventSource.KAFKA), raws)
@@ -275,7 +277,7 @@ _ORIGIN: Final = ("eventSource", "eventSourceARN")
 # --- messages that the caller received himself --------------------------------------------------------
 
 
-def queue_messages(messages: Sequence[Mapping[str, Any]], queue_arn: str) -> dict[str, Any]:
+def queue_messages(messages: Iterable[Mapping[str, Any]] | None, queue_arn: str) -> dict[str, Any]:
     """An SQS event made of what ``receive_message`` returned.
 
     Args:
@@ -289,9 +291,9 @@ def queue_messages(messages: Sequence[Mapping[str, Any]], queue_arn: str) -> dic
     if len(parts) != _ARN_PARTS or parts[2] != "sqs":
         hint = "It looks like arn:aws:sqs:eu-west-1:123456789012:orders."
         raise InvalidEventError(f"is not the ARN of an SQS queue: {queue_arn!r:.200}", "queue_arn", hint)
-    if not isinstance(messages, Iterable):
+    if messages is None:
         hint = "Where a queue is empty, receive_message leaves `Messages` out: pass an empty list then."
-        raise InvalidEventError(f"must be a list, but is {type(messages).__name__}", "messages", hint)
+        raise InvalidEventError("must be a list, but is None", "messages", hint)
     messages = list(messages)  # they may come from an iterator, which gives them once
     for position, message in enumerate(messages):
         if not is_object(message):

@@ -368,5 +368,5 @@ async def test_messages_from_an_iterator_are_processed(counting: Any) -> None:
 
 
 def test_the_missing_messages_of_an_empty_queue_are_refused_with_what_to_pass() -> None:
-    with pytest.raises(InvalidEventError, match=r"messages: must be a list, but is NoneType.*an empty list"):
-        queue_messages(None, QUEUE)  # type: ignore[arg-type]
+    with pytest.raises(InvalidEventError, match=r"messages: must be a list, but is None.*an empty list"):
+        queue_messages(None, QUEUE)
