@@ -92,10 +92,18 @@ def _respond(
 
 def _use(entered: Any, processor: Any, method: str) -> Any:
     """Use a processor, or a test's stand-in for one, and give what has the response."""
-    using = entered if isinstance(entered, BasePartialProcessor) else processor
-    with entered:
-        getattr(using, method)()
-    return using
+    if not isinstance(entered, BasePartialProcessor):
+        with entered:
+            getattr(processor, method)()
+        return processor
+    turn = entered._turn_  # another thread's use may begin as soon as the block is left
+    try:
+        with entered:
+            getattr(entered, method)()
+    finally:
+        if turn is not None and not turn.over:
+            turn.over = turn.outdated = True  # an alarm came before `__exit__`
+    return entered
 
 
 def _no_event(processor: BasePartialProcessor) -> ValueError:

@@ -460,3 +460,28 @@ def test_a_record_that_is_kept_apart_is_in_no_list(raises):
         assert not processor.success_messages
         assert not processor.fail_messages
         assert not processor._left_behind_  # the record is let go of
+
+
+@pytest.mark.parametrize("base", [BatchProcessor, AsyncBatchProcessor])
+def test_a_use_whose_block_could_not_be_left_does_not_go_on(base):
+    """As where an alarm comes before the first step of ``__exit__``."""
+
+    class AlarmError(Exception):
+        """Raised by a signal's handler."""
+
+    class Interrupted(base):
+        alarms = 1
+
+        def __exit__(self, *error):
+            if self.alarms:
+                self.alarms -= 1
+                raise AlarmError
+            super().__exit__(*error)
+
+    processor, is_async = Interrupted(EventType.SQS), base is AsyncBatchProcessor
+    with pytest.raises(AlarmError):
+        process(OURS, OUTER, handler_of(fails, is_async=is_async), processor, is_async=is_async)
+    assert processor.response() == OUTER_FAILED
+    response = process(OURS, INNER, handler_of(fails, is_async=is_async), processor, is_async=is_async)
+    assert response == INNER_FAILED
+    assert len(processor.success_messages) == len(processor.fail_messages) == 1
