@@ -309,22 +309,24 @@ def run_concurrently(processor: Processor, turn: Turn, records: Sequence[Any]) -
     tally.ledger = job.ledger
     lists = [getattr(processor, name, []) for name in ("success_messages", "fail_messages", "exceptions")]
     marks = list(map(len, lists))
+    is_raised = True
     try:
         left = run_where_clients_live(job, remaining)
+        is_raised = False
     finally:
-        if job.left_behind:
-            begun = job.ledger.started
+        if is_raised or job.left_behind:  # an alarm may have come between a record's end and the note of it
+            begun, ended = job.ledger.started, job.ledger.ended
             processor._keep_apart_(
                 record
                 for at, record in enumerate(tally.records)
-                if begun[at] is not None and at not in entries
+                if begun[at] is not None and ended[at] is None
             )
     job.ledger.seal(left)
     if not tally.all_succeeded:
         _tell_the_rest(processor, tally, entries)
-    ended = list(entries)
-    in_order = sorted(ended)
-    if ended != in_order:
+    as_ended = list(entries)
+    in_order = sorted(as_ended)
+    if as_ended != in_order:
         _sort_lists(lists, marks, entries)
     return [entries[position] for position in in_order]
 

@@ -14,6 +14,7 @@ from asyncbatch.powertools import (
     BatchProcessor,
     EventType,
     SqsFifoPartialProcessor,
+    _processing,
     async_process_partial_response,
     process_partial_response,
 )
@@ -485,3 +486,24 @@ def test_a_use_whose_block_could_not_be_left_does_not_go_on(base):
     response = process(OURS, INNER, handler_of(fails, is_async=is_async), processor, is_async=is_async)
     assert response == INNER_FAILED
     assert len(processor.success_messages) == len(processor.fail_messages) == 1
+
+
+def test_what_an_alarm_left_unfinished_is_kept_apart_too(monkeypatch):
+    """Its coroutine is closed when it is collected, which may be while the next batch runs."""
+
+    class AlarmError(Exception):
+        """Raised by a signal's handler."""
+
+    def begins_one_and_raises(job, remaining):
+        job.ledger.started[1] = 0.0
+        raise AlarmError
+
+    processor = AsyncBatchProcessor(EventType.SQS)
+    with monkeypatch.context() as patch:
+        patch.setattr(_processing, "run_where_clients_live", begins_one_and_raises)
+        with pytest.raises(AlarmError):
+            process(OURS, OUTER, handler_of(fails, is_async=True), processor, is_async=True)
+    late = processor._async_process_record(OUTER["Records"][1])
+    with pytest.raises(ValueError, match="bad b"):
+        late.send(None)
+    assert not processor.fail_messages
