@@ -96,7 +96,7 @@ class Ledger:
         self.failures: dict[int, Failure] = {}
         self.skips: dict[int, SkipReason] = {}
         self.interrupt: BaseException | None = None
-        self.keeps_tracebacks = False
+        self.keeps_tracebacks: bool = False
         self.result: bytes | None = None
 
     def earned(self, position: int) -> bool:

@@ -205,9 +205,10 @@ class BasePartialBatchProcessor(BasePartialProcessor):
         """A response that names every record; where one cannot be named, the error that says so."""
         unprocessed = Turn(None)
         try:
-            records: Any = self.records
+            using: Any = self
+            records: Any = using.records
             if type(records) is not list:
-                self.records = records = list(records)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+                using.records = records = list(records)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
             unprocessed.tallies.append(Tally(self._rules_(records), records))  # pyright: ignore[reportUnknownArgumentType]
             return {"batchItemFailures": unprocessed.entries(())}
         except Exception as error:  # noqa: BLE001 - an iterable may raise anything
