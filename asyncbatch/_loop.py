@@ -467,6 +467,8 @@ class _Keeper:
 
     def __del__(self) -> None:
         """The thread ended, or has another loop."""
+        # In a child that another thread forked this comes before the functions that Python calls after a fork.
+        this_process[0] = os.getpid()
         if self._kept.forked:
             _inherited.append(self._kept)  # closing it would change the parent's selector
         elif not (self._kept.loop.is_closed() or self._kept.loop.is_running()):

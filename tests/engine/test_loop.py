@@ -494,3 +494,30 @@ def test_a_batch_gets_another_where_its_own_is_closed_before_it_starts(asks, clo
         report = engine.run(EVENT, fine, LambdaContext(60.0))
         assert report.all_succeeded
         assert report.duration < 30
+
+
+def test_a_fork_in_another_thread_leaves_the_loops_of_the_parents_threads_alone():
+    """The child ends the threads that it did not inherit, and with them what belongs to each."""
+    code = """
+        import asyncio, os, threading, time, warnings
+        from asyncbatch import BatchEngine, threaded
+        from asyncbatch.testing import LambdaContext, sqs_event
+
+        async def fine(record):
+            await asyncio.sleep(0)
+
+        def fork():
+            warnings.simplefilter("ignore")
+            child = os.fork()
+            if not child:
+                os._exit(0)
+            os.waitpid(child, 0)
+
+        BatchEngine().run(sqs_event(["a"]), fine)
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+        works = threaded(lambda record: time.sleep(0.05))
+        print(BatchEngine().run(sqs_event(["a"]), works, LambdaContext(10.0)).all_succeeded)
+    """
+    assert in_a_fresh_process(code) == ["True"]
