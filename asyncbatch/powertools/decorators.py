@@ -96,7 +96,8 @@ def _use(entered: Any, processor: Any, method: str) -> Any:
         with entered:
             getattr(processor, method)()
         return processor
-    turn = entered._turn_  # another thread's use may begin as soon as the block is left
+    # Another thread's use may begin as soon as the block is left.
+    turn = entered._turn_  # pyright: ignore[reportPrivateUsage]
     try:
         with entered:
             getattr(entered, method)()
