@@ -453,9 +453,9 @@ class Run:
 
     def _call(self, callback: Callable[[], object]) -> None:
         """Call a callback of ours. The loop would log what it raises, and the run would wait for its deadline."""
-        if (
-            self.over
-        ):  # it was left behind; or an exception came before the note of this, which was not withdrawn
+        if self.over:
+            # Its thread was left behind; or an exception came before the note of this callback's handle, so that
+            # the handle was not cancelled.
             self._settled()
             return
         try:
