@@ -134,7 +134,7 @@ def engine_rows(seen: Seen) -> tuple[str | None, list[Row] | None]:
     tag = event.get("eventSource")
     if case.source == "kafka" or (isinstance(tag, str) and tag in KAFKA_TAGS):
         return "kafka", kafka_rows(seen)
-    if "isFinalInvokeForWindow" in event and not event.get("Records"):
+    if "isFinalInvokeForWindow" in event and event.get("Records") in (None, []):
         return case.source, []
     return record_rows(event.get("Records"), case.source)
 

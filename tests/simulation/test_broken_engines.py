@@ -67,8 +67,8 @@ IN_THE_ENGINE: dict[str, tuple[Any, str, str, Any]] = {
     ),
     "no deadline": (
         Run.start,
-        "loop.call_at(self._stop_at, self._on_deadline, context=self._context)",
-        "loop.call_at(self._stop_at + 50.0, self._on_deadline)",
+        "self._call_at(self._stop_at, ",
+        "self._call_at(self._stop_at + 50.0, ",
         invariants.the_reply_is_on_time,
     ),
     "waits for stragglers": (
