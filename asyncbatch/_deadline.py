@@ -12,6 +12,7 @@ from asyncbatch._options import MARGIN_BOUNDS, MARGIN_SHARE
 logger: Final = Log("asyncbatch")
 
 _NUMBERS: Final = (int, float)
+_INFINITE: Final = math.inf
 # What is longer is taken for this: Python's threads cannot wait for 300 years, nor floats hold every whole number.
 _LONGEST: Final = 1e9
 
@@ -20,7 +21,7 @@ def remaining_time(context: object) -> float | None:
     """Seconds until Lambda's deadline; None where the context (a test's, a scheduler's) does not tell."""
     tell: Any = getattr(context, "get_remaining_time_in_millis", None)
     milliseconds: Any = tell() if callable(tell) else None
-    if type(milliseconds) not in _NUMBERS or not -math.inf < milliseconds < math.inf:
+    if type(milliseconds) not in _NUMBERS or not -_INFINITE < milliseconds < _INFINITE:
         return None
     seconds: float = milliseconds / 1000 if milliseconds < _LONGEST else min(milliseconds // 1000, _LONGEST)
     return seconds

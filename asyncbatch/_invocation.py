@@ -145,11 +145,6 @@ class Job:
             scope = options.failure_scope or rules.default_scope(ordering)
         self._lanes, self._lane_keys = build_lanes(self.batch, rules, self.ledger, ordering, scope)
 
-    @property
-    def calls_others_first(self) -> bool:
-        """Whether hooks or a key function are called before the loop runs."""
-        return bool(self.options.hooks) or self.options.ordering is not None
-
     def move_to(self, time: Callable[[], float]) -> None:
         """Go on by another clock.
 
@@ -422,12 +417,14 @@ def _run_on(take_loop: Callable[[], KeptLoop], job: Job) -> SkipReason:
     if not job.batch.raws:
         return SkipReason.DEADLINE
     try:
-        if job.calls_others_first and kept.loop.is_closed():  # they called `shutdown`, or ran another batch
+        options = job.options
+        if (options.hooks or options.ordering is not None) and kept.loop.is_closed():
+            # A hook or a key function has called `shutdown`, or has run another batch.
             kept = _another_loop(take_loop, job)
         if not kept.thaw(job.started):
             kept = _replaced(kept, take_loop, job)
         state: object = None
-        if job.options.lifespan is not None:
+        if options.lifespan is not None:
             kept, opened, state = _with_lifespan(kept, take_loop, job)
             if not opened:
                 return SkipReason.DEADLINE
