@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 60
 MUTATION := .venv-mutation/.installed
 CHECKED := asyncbatch pytest_asyncbatch.py $(wildcard examples/*.py) benchmarks $(wildcard tests/typing/*.py)
 # Tests that run beside the others, on another core: they cover nothing more, and being traced takes them twice as long.
-ASIDE := tests/components tests/examples tests/fuzzing tests/runtime tests/simulation tests/testing tests/tuning
+ASIDE := tests/cli tests/components tests/examples tests/fuzzing tests/runtime tests/simulation tests/testing tests/tuning tests/test_benchmarks.py
 # Every branch of what decides a record's fate. 3.11 has no eager tasks, so it cannot take the branches for them.
 GATE = $(shell $(BIN)/python -c 'import sys; print(100 if sys.version_info >= (3, 12) else 99)')
 
