@@ -446,12 +446,13 @@ def _time_left(context: object) -> tuple[float | None, float | None]:
     remaining = None if context is None else _remaining(context)
     if remaining is None:
         return None, None
-    if remaining <= default_margin(remaining):
+    margin = default_margin(remaining)
+    if remaining <= margin:
         sleep(_A_WHILE)
         if _remaining(context) == remaining:
             logger.info("the context's remaining time stands still at %.3f s: no deadline", remaining)
             return None, None
-    return budget_of(remaining), remaining
+    return budget_of(remaining, margin), remaining
 
 
 def _remaining(context: object) -> float | None:

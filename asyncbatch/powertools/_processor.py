@@ -376,10 +376,12 @@ _accepting: Final[WeakKeyDictionary[Callable[..., Any], bool]] = WeakKeyDictiona
 
 
 def _accepts_context(handler: Callable[..., Any]) -> bool:
-    with contextlib.suppress(TypeError):  # it cannot be hashed, or not be referred to weakly
+    try:
         known = _accepting.get(handler)
-        if known is not None:
-            return known
+    except TypeError:  # it cannot be hashed, or not be referred to weakly
+        known = None
+    if known is not None:
+        return known
     try:
         accepts = "lambda_context" in inspect.signature(handler).parameters
     except (TypeError, ValueError):  # some callables written in C do not tell
