@@ -172,8 +172,14 @@ def process_interrupted(options, at):
         loop.set_exception_handler(lambda _loop, _context: None)  # a task that ends with the alarm
         begun = loop.time()
         engine = BatchEngine(deadline_margin=1.0, **options)
+        another = asyncio.create_task(
+            BatchEngine().process(sqs_event(["3"]), handler)
+        )  # a run that goes on beside it
+        await asyncio.sleep(0)
         with interrupter, contextlib.suppress(AlarmError):
             assert_true(await engine.process(whole(), handler, deadline=60))
+        with contextlib.suppress(AlarmError):
+            await another
         assert loop.time() - begun < 10
         assert len(asyncio.all_tasks()) == 1
 
