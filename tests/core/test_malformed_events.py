@@ -333,7 +333,7 @@ def is_good(event: object) -> bool:
         lists = list(partitions.values())
         return all(isinstance(each, list) and all(map(is_kafka_record, each)) for each in lists)
     records = event.get("Records")
-    if "isFinalInvokeForWindow" in event and not records:
+    if "isFinalInvokeForWindow" in event and records in (None, []):
         return True
     if not isinstance(records, list):
         return False

@@ -305,7 +305,14 @@ def injected(seen, *, is_async):
 
     if is_async:
         return [async_handler, functools.partial(async_handler)]
-    return [handler, with_default, Callable(), functools.partial(handler, lambda_context="bound")]
+
+    class Unhashable(Callable):
+        __hash__ = None
+
+    return [
+        *(handler, with_default, Callable(), Unhashable()),
+        functools.partial(handler, lambda_context="bound"),
+    ]
 
 
 @pytest.mark.parametrize("context", [LambdaContext(), {}, "", 0, object()], ids=repr)
