@@ -54,7 +54,9 @@ class Batch:
         return self.rules.identifier(self.names[position])
 
     def lane_keys(self, ordering: Ordering) -> Sequence[Hashable]:
-        """The lane of every record, by key or by what a reply's order refers to."""
+        """The lane of every record, as one of the engine's orderings has it."""
+        if ordering is Ordering.UNORDERED:
+            return self.names
         partition = None if self.rules is None else self.rules.partition
         if partition is None:
             return self.keys if ordering is Ordering.BY_KEY else [None] * len(self.names)

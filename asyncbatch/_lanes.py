@@ -350,11 +350,9 @@ def build_lanes(
         The lanes, and the lane key of every record; None for the keys where every record is its own lane.
     """
     size = len(batch.raws)
-    if ordering is Ordering.UNORDERED:
-        if batch.distinct == size:
-            return SingleLanes(ledger, scope), None
-        keys = batch.names
-    elif isinstance(ordering, Ordering):
+    if ordering is Ordering.UNORDERED and batch.distinct == size:
+        return SingleLanes(ledger, scope), None
+    if isinstance(ordering, Ordering):
         keys = batch.lane_keys(ordering)
     else:
         keys = _keys_by_function(batch, rules, ledger, ordering, scope)
