@@ -493,8 +493,11 @@ def _run_records(job: Job, run: Run, kept: KeptLoop) -> SkipReason:
         if ended:
             run.seal()
             run.close()
-        # The usual end leaves nothing to tidy up.
-        trouble = None if ended and kept.is_clean else _tidy_up(job, run, kept, known)
+        if ended and kept.is_clean:  # the usual end, which leaves nothing to tidy up
+            kept.was_stopped = False
+            trouble = None
+        else:
+            trouble = _tidy_up(job, run, kept, known)
     except BaseException:  # a signal handler's: what is left on the loop is not known
         run.seal()
         run.close()
