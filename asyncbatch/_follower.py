@@ -148,7 +148,7 @@ class Follower:
                 and self._limit.is_drop(failure.error)
             ):
                 verdict = Verdict.DROPPED
-        except BaseException as error:  # nor from what its user says of drops
+        except BaseException as error:  # records are not to suffer from a user's mistake in `drops`
             name = f"{type_name(self._limit)}.is_drop"
             if not self._contained.takes(name, ", and the failure counts as no drop", error):
                 raise

@@ -91,7 +91,7 @@ CONTAINERS: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("name", UNDONE)
-def test_so_is_work_undone_inside_a_container(container: str, name: str) -> None:
+def test_work_undone_inside_a_container_is_refused(container: str, name: str) -> None:
     wrap, kind = CONTAINERS[container]
     make, text = UNDONE[name]
     assert undone_work(wrap(make())) == f"a {kind} with {text}"

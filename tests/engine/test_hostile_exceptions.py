@@ -100,7 +100,7 @@ def test_a_hostile_exception_fails_its_record_alone(name, raising, caplog):
 
 @pytest.mark.parametrize("options", [{}, {"guard_blocking": True}], ids=["plain", "guarded"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_so_it_does_for_lambda(name, options):
+def test_a_hostile_exception_fails_its_record_alone_in_lambda(name, options):
     for raising in (at_once, after_a_wait):
         reply = batch_handler(**options)(raising(HOSTILE[name]))(event(), LambdaContext())
         assert len(reply["batchItemFailures"]) == 1
@@ -108,7 +108,7 @@ def test_so_it_does_for_lambda(name, options):
 
 @pytest.mark.parametrize("eager", [True, False] if CAN_START_EAGERLY else [False])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_so_it_does_in_the_callers_loop(name, eager):
+def test_a_hostile_exception_fails_its_record_alone_in_the_callers_loop(name, eager):
     engine = BatchEngine(eager=eager)
     report = run_virtual(lambda: engine.process(event(), after_a_wait(HOSTILE[name])))
     assert len(report.failures) == 1

@@ -61,7 +61,7 @@ def test_what_has_yet_to_run_is_refused(name, eager):
 
 @pytest.mark.parametrize("options", [{}, {"guard_blocking": True}], ids=["plain", "guarded"])
 @pytest.mark.parametrize("name", UNDONE)
-def test_so_it_is_where_lambda_calls_or_a_thread_works(name, options):
+def test_an_undone_result_is_refused_where_lambda_calls_or_a_thread_works(name, options):
     async def handler(record):
         return UNDONE[name]()
 

@@ -329,7 +329,7 @@ def test_a_logger_that_raises_at_a_failure(is_async, caplog):
 
 
 @pytest.mark.filterwarnings("ignore:The sqs_batch_processor decorator:UserWarning")
-def test_it_keeps_the_historic_processor_from_nothing():
+def test_a_late_error_keeps_the_historic_processor_from_nothing():
     processor = PartialSQSProcessor(suppress_exception=True)
     processor.logger = broken_logger()
     deleted = []

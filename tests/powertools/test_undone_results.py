@@ -55,7 +55,7 @@ def test_what_has_yet_to_run_is_no_success(name, is_async):
 
 @BOTH
 @pytest.mark.parametrize("name", UNDONE)
-def test_nor_is_it_in_a_fifo_queue(name, is_async):
+def test_an_undone_result_is_refused_in_a_fifo_queue(name, is_async):
     event = event_of("SQS", ["a", "b", "c"], groups=["1", "2", "2"])
     handler = handler_of(lambda text: UNDONE[name]() if text == "b" else None, is_async=is_async)
     processor = SqsFifoPartialProcessor(skip_group_on_error=True)
@@ -65,7 +65,7 @@ def test_nor_is_it_in_a_fifo_queue(name, is_async):
 
 @BOTH
 @pytest.mark.parametrize("name", UNDONE)
-def test_nor_is_it_in_an_entry_that_an_override_made(name, is_async):
+def test_an_undone_result_is_refused_in_an_entry_that_an_override_made(name, is_async):
     class Own(AsyncBatchProcessor if is_async else BatchProcessor):
         def success_handler(self, record, result):
             _, _, record = super().success_handler(record, result)

@@ -80,7 +80,7 @@ def test_a_block_without_a_run_names_every_record(kind, event_type, caplog):
 
 
 @pytest.mark.parametrize("group_mode", [False, True])
-def test_so_does_one_of_a_fifo_queue(group_mode):
+def test_an_unprocessed_block_of_a_fifo_queue_names_every_record(group_mode):
     records = event_of("SQS", ["a", "b", "c"], groups=["1", "2", "1"])["Records"]
     processor = SqsFifoPartialProcessor(skip_group_on_error=group_mode)
     with processor(records, HANDLER):
@@ -244,7 +244,7 @@ def test_within_the_block_where_all_succeeded_it_is_empty():
         assert processor.response() == reply()
 
 
-def test_it_is_raised_again_what_kept_a_run_from_beginning():
+def test_what_kept_a_run_from_beginning_is_raised_again():
     processor = BatchProcessor(EventType.SQS)
     with processor(RECORDS, None):
         with pytest.raises(TypeError, match="not callable"):
@@ -338,7 +338,7 @@ def test_records_that_are_processed_by_direct_calls_are_an_answer(kind, caplog):
     assert not caplog.text
 
 
-async def test_so_are_those_of_the_async_method():
+async def test_records_of_the_async_method_are_named_as_well():
     processor = NoBooksAsync(EventType.SQS)
     with processor(RECORDS, handler_of(str, is_async=True)):
         for record in RECORDS:
